@@ -1,0 +1,182 @@
+"""
+Every error that flagstream raises on purpose.
+
+::
+
+    FlagstreamError
+    ├── SettingsError             a setting is wrong; the start stops
+    ├── RecordError               a record of the log cannot be folded; it becomes a dead letter
+    ├── LogError                  the log cannot be used
+    │   ├── LogLockedError        another process holds the directory
+    │   ├── LogFormatError        the directory was written by a newer flagstream
+    │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
+    └── RequestError              a client has to change something, or to come back later
+        ├── InvalidRequestError   400
+        │   ├── InvalidEventError
+        │   └── InvalidDefinitionError
+        ├── UnauthenticatedError  401
+        ├── NotFoundError         404
+        ├── ConflictError         409
+        ├── BodyTooLargeError     413
+        ├── OverloadedError       429
+        └── UnavailableError      503
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+_QUOTED_CHARS = 80
+
+
+def quote(got: object) -> str:
+    """Render a refused value for an error message, cut to a readable length."""
+    text = repr(got)
+    return text if len(text) <= _QUOTED_CHARS else text[:_QUOTED_CHARS] + "…"
+
+
+class FlagstreamError(Exception):
+    """Base of all errors that flagstream raises on purpose."""
+
+
+class SettingsError(FlagstreamError):
+    """A setting is unknown or has a value that it cannot have; correct it and start again."""
+
+
+class RecordError(FlagstreamError):
+    """A record of the log cannot be folded; its reason goes along to the dead letters."""
+
+
+class LogError(FlagstreamError):
+    """The log cannot be used."""
+
+
+class LogLockedError(LogError):
+    """Another process holds the log's directory; stop that process or name another directory."""
+
+
+class LogFormatError(LogError):
+    """The log's directory was written by a newer flagstream; start that version."""
+
+
+class LogUnavailableError(LogError):
+    """The log takes no writes at the moment; nothing of the request was acknowledged."""
+
+
+class RequestError(FlagstreamError):
+    """
+    A request that is answered with an error.
+
+    Attributes:
+        status: HTTP status.
+        type: PostHog's error family, first member of the answer.
+        code: Machine-readable reason, a contract: add, never reword.
+        attr: The offending field, dotted, or None.
+        retry_after_s: Whole seconds for ``Retry-After``, or None.
+    """
+
+    status: ClassVar[int] = 400
+    type: ClassVar[str] = "validation_error"
+    code: str = "invalid_input"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        code: str | None = None,
+        attr: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.code = code or self.code
+        self.attr = attr
+        self.retry_after_s = retry_after_s
+
+
+class InvalidRequestError(RequestError):
+    """The request is malformed; the sender has to change it."""
+
+
+class InvalidEventError(InvalidRequestError):
+    """One captured event is malformed; the sender has to fix it."""
+
+    code = "invalid_event"
+
+    def __init__(self, field: str, expected: str, got: object) -> None:
+        super().__init__(f"{field}: expected {expected}, got {quote(got)}", attr=field)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """
+    One thing that is wrong with a definition.
+
+    Attributes:
+        path: JSON path, ``$.filters.groups[0].rollout_percentage``.
+        expected: What would have been accepted.
+        got: The refused value.
+    """
+
+    path: str
+    expected: str
+    got: Any
+
+    def __str__(self) -> str:
+        return f"{self.path}: expected {self.expected}, got {quote(self.got)}"
+
+
+class InvalidDefinitionError(InvalidRequestError):
+    """A flag definition is malformed; all its problems are named at once."""
+
+    code = "invalid_definition"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)), attr=problems[0].path)
+        self.problems = tuple(problems)
+
+
+class UnauthenticatedError(RequestError):
+    """The token or key is missing, unknown or of another project."""
+
+    status = 401
+    type = "authentication_error"
+    code = "authentication_failed"
+
+
+class NotFoundError(RequestError):
+    """There is nothing at this address."""
+
+    status = 404
+    type = "invalid_request"
+    code = "not_found"
+
+
+class ConflictError(RequestError):
+    """The thing was changed by somebody else meanwhile; read it again."""
+
+    status = 409
+    code = "conflict"
+
+
+class BodyTooLargeError(RequestError):
+    """The body is larger than allowed, as sent or once inflated; send less at a time."""
+
+    status = 413
+    code = "request_too_large"
+
+
+class OverloadedError(RequestError):
+    """More is coming in than is folded; the client comes back after ``Retry-After``."""
+
+    status = 429
+    type = "throttled_error"
+    code = "rate_limit_exceeded"
+
+
+class UnavailableError(RequestError):
+    """The server cannot answer now: starting, stopping, or its log takes no writes."""
+
+    status = 503
+    type = "server_error"
+    code = "unavailable"
