@@ -1,0 +1,252 @@
+"""What HTTP needs from the rest: protocols, and the values that cross them."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from flagstream.flags import FlagSet
+from flagstream.state.group_types import GroupTypesState
+from flagstream.state.groups import GroupState
+from flagstream.topics import Topic
+
+
+class Append(NamedTuple):
+    """A record to be appended to a topic; its key decides the partition."""
+
+    topic: Topic
+    key: bytes
+    value: bytes
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Position(NamedTuple):
+    """Where a record stands in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @property
+    def topic_partition(self) -> TopicPartition:
+        """Where its offset counts."""
+        return TopicPartition(self.topic, self.partition)
+
+
+class LogRecord(NamedTuple):
+    """
+    A record as read from the log.
+
+    Attributes:
+        value: None in a compacted topic means that the key was deleted.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes
+    value: bytes | None
+
+
+class RecordSink(Protocol):
+    """Where capture writes."""
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
+        """
+        Append records; return once they are durable, in the order given.
+
+        Raises:
+            LogUnavailableError: The log takes no writes now; nothing may be acknowledged.
+        """
+        ...
+
+
+class LogReader(Protocol):
+    """Reads topics without a group and without committing anything."""
+
+    async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Read per partition the first offset kept and the next one to be written."""
+        ...
+
+    def follow(self, positions: Mapping[TopicPartition, int]) -> AsyncIterator[Sequence[LogRecord]]:
+        """
+        Read for ever from *positions*, in batches that are never empty.
+
+        Offsets grow within a partition; compaction leaves gaps. Only durable records are read, so
+        that a follower's position is never ahead of a log that was killed.
+        """
+        ...
+
+    async def read(
+        self, topic_partition: TopicPartition, start: int, limit: int
+    ) -> Sequence[LogRecord]:
+        """Read at most *limit* records from offset *start* on."""
+        ...
+
+
+class Progress(Protocol):
+    """How far agents and views are behind the log."""
+
+    def is_visible(self, position: Position) -> bool:
+        """Tell whether the state that follows from this record is in the views."""
+        ...
+
+    async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
+        """Wait until all are visible; False once *timeout_s* has passed."""
+        ...
+
+
+class Admission(Protocol):
+    """Refuses work before a backlog grows."""
+
+    def admit(self) -> None:
+        """
+        Let one capture request in.
+
+        Raises:
+            OverloadedError: The agents lag too far behind.
+            UnavailableError: The server is recovering or stopping.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """
+    The person behind a distinct id.
+
+    Attributes:
+        distinct_id: The id that the person's updates go to.
+        is_identified: Was identified, so must not be merged into another.
+        recent: Version by event uuid of the latest updates.
+    """
+
+    distinct_id: str
+    properties: Mapping[str, Any]
+    is_identified: bool
+    recent: Mapping[str, int]
+
+
+class StateView(Protocol):
+    """
+    Reads of group, session and person state: microseconds, no await, never from a Faust table.
+
+    Mappings that are returned are shared with a cache and must not be changed.
+    """
+
+    def group(self, project_id: int, group_type: str, group_key: str) -> GroupState | None:
+        """Read one group with versions; None where it was never seen."""
+        ...
+
+    def group_properties(
+        self, project_id: int, group_type: str, group_key: str
+    ) -> Mapping[str, Any] | None:
+        """Read the properties that are set; None where the group was never seen."""
+        ...
+
+    def groups(
+        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+    ) -> Sequence[tuple[str, GroupState]]:
+        """
+        List groups in the order of their keys.
+
+        Args:
+            search: Part of the key or of the property ``name``, in any case; "" for all.
+            after: The key behind which the list goes on.
+        """
+        ...
+
+    def active_groups(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Mapping[str, str]:
+        """Read the remembered groups by type; empty where nothing fresh is remembered."""
+        ...
+
+    def session_groups(
+        self, project_id: int, session_id: str, distinct_id: str
+    ) -> Mapping[str, str] | None:
+        """
+        Read the map that a session carried last for an id, if that is also what the id remembers.
+
+        None where an update of the session would change an answer.
+        """
+        ...
+
+    def person(self, project_id: int, distinct_id: str) -> Person | None:
+        """Read the person, merges followed; None where nothing is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSettings:
+    """
+    What a project can be told through the API.
+
+    Attributes:
+        bucketing: Of new flags, ``murmur3`` or ``sha1``.
+        remember_active_groups: Fill groups that a flag request leaves out from the session's.
+    """
+
+    name: str = "Default project"
+    bucketing: str = "murmur3"
+    remember_active_groups: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectSnapshot:
+    """
+    Everything about a project that a flag request needs, immutable, swapped as a whole.
+
+    Attributes:
+        flag_rows: Every flag's row as stored, deleted ones included, by flag key.
+        flags: The compiled flags that are not deleted.
+        local_definitions: The body for local evaluation, encoded; its hash is in ``etag``.
+    """
+
+    settings: ProjectSettings
+    group_types: GroupTypesState
+    flag_rows: Mapping[str, Mapping[str, Any]]
+    flags: FlagSet
+    local_definitions: bytes
+    etag: str
+
+
+class Catalog(Protocol):
+    """The compiled definitions of every project."""
+
+    def project(self, project_id: int) -> ProjectSnapshot:
+        """Read the present snapshot; an empty one for a project without definitions."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Project:
+    """
+    A tenant.
+
+    Attributes:
+        token: Public: writes events and reads flags, nothing else.
+        secret_key: Reads and changes everything of the project.
+    """
+
+    id: int
+    token: str
+    secret_key: str = ""
+
+
+class Projects(Protocol):
+    """Who a token or key belongs to."""
+
+    def by_token(self, token: str) -> Project | None:
+        """Find the project of a public token."""
+        ...
+
+    def by_secret_key(self, key: str) -> Project | None:
+        """Find the project of a secret key, in constant time."""
+        ...

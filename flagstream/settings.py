@@ -1,0 +1,90 @@
+"""Settings: read once at start, from a file, the environment and the command line."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from flagstream.errors import SettingsError, quote
+
+ENVIRONMENT_PREFIX = "FLAGSTREAM_"
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """
+    Every setting, with its unit in its name. ``config/flagstream.toml`` describes each.
+
+    Attributes:
+        broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
+        embedded_fsync: When the embedded log is synced to disk. ``interval`` risks at most
+            *embedded_fsync_interval_ms* of acknowledged events on loss of power, none on a crash.
+        project_token: Of the default project; made once and kept in *data_dir* where empty.
+        secret_key: Likewise.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    data_dir: Path = Path("data")
+    project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
+    secret_key: SecretStr = SecretStr("")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
+    kafka_replication: Count = 1
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
+    embedded_fsync: Literal["interval", "always", "never"] = "interval"
+    embedded_fsync_interval_ms: Count = 50
+    retention_hours: Seconds = 168
+    retention_bytes: Bytes = 10_737_418_240
+
+    max_body_bytes: Bytes = 20_971_520
+    max_event_body_bytes: Bytes = 2_097_152
+    max_json_depth: Count = 64
+    max_lag_changes: Count = 50_000
+    max_lag_s: Seconds = 2.0
+    wait_timeout_s: Seconds = 2.0
+    stop_timeout_s: Seconds = 8.0
+    active_groups_ttl_days: Seconds = 30
+    view_cache_entries: Count = 100_000
+
+    @property
+    def embedded_url(self) -> str:
+        """The URL of the embedded log in the data directory."""
+        return f"embedded://{self.data_dir / 'log'}?fsync={self.embedded_fsync}"
+
+
+def load_settings(
+    file: Mapping[str, Any], environment: Mapping[str, str], options: Mapping[str, Any]
+) -> Settings:
+    """
+    Merge the sources: options go before the environment, that goes before the file.
+
+    Args:
+        environment: Only names with :data:`ENVIRONMENT_PREFIX` are looked at.
+
+    Raises:
+        SettingsError: Naming every setting that is unknown or wrong, with its value.
+    """
+    from_environment = {
+        name.removeprefix(ENVIRONMENT_PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(ENVIRONMENT_PREFIX)
+    }
+    try:
+        return Settings.model_validate({**file, **from_environment, **options})
+    except ValidationError as error:
+        raise SettingsError("\n".join(map(_describe, error.errors()))) from None
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    name = ".".join(map(str, problem["loc"]))
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting, got {quote(problem['input'])}"
+    got = "a secret" if name == "secret_key" else quote(problem["input"])
+    return f"{name}: {problem['msg']}, got {got}"

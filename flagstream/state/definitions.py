@@ -1,0 +1,51 @@
+"""Definitions: flags and project settings, the last write of each as a whole."""
+
+from enum import StrEnum
+from typing import Any
+
+from .records import Record
+
+
+class Kind(StrEnum):
+    """What a definition defines; second part of its key, before its id."""
+
+    FLAG = "flag"
+    PROJECT = "project"
+
+
+class DefinitionUpdate(Record, frozen=True):
+    """
+    A definition as it was checked and written.
+
+    Attributes:
+        body: For a flag its row, for a project its settings.
+    """
+
+    time_ms: int
+    body: dict[str, Any]
+
+
+class DefinitionState(Record, frozen=True):
+    """A definition as of everything folded so far; a deleted flag stays, marked in its body."""
+
+    version: int
+    updated_at_ms: int
+    body: dict[str, Any]
+
+
+def fold_definition(
+    state: DefinitionState | None, update: DefinitionUpdate, version: int
+) -> DefinitionState:
+    """
+    Fold one write in.
+
+    Returns:
+        *state* itself where it is newer.
+    """
+    seen = DefinitionState(version=version, updated_at_ms=update.time_ms, body=update.body)
+    return seen if state is None else join_definitions(state, seen)
+
+
+def join_definitions(ours: DefinitionState, theirs: DefinitionState) -> DefinitionState:
+    """Keep the later write."""
+    return theirs if theirs.version > ours.version else ours

@@ -1,0 +1,84 @@
+"""The fold and the join of every table over encoded records: what agents and followers run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from flagstream.topics import Table
+
+from .definitions import DefinitionState, DefinitionUpdate, fold_definition, join_definitions
+from .group_types import GroupTypeClaim, GroupTypesState, fold_group_type, join_group_types
+from .groups import GroupState, GroupUpdate, fold_group, join_groups
+from .persons import PersonState, PersonUpdate, fold_person, join_persons
+from .records import Record
+from .sessions import SessionState, SessionUpdate, fold_session, join_sessions
+
+S = TypeVar("S", bound=Record)
+U = TypeVar("U", bound=Record)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reducer(Generic[S, U]):
+    """
+    How the records of one table come about.
+
+    Attributes:
+        state: Type of a table's value.
+        update: Type of a source record's value.
+    """
+
+    state: type[S]
+    update: type[U]
+    folded: Callable[[S | None, U, int], S | None]
+    joined: Callable[[S, S], S]
+
+    def fold(self, state: bytes | None, update: bytes, version: int) -> bytes | None:
+        """
+        Fold an encoded update into an encoded state.
+
+        Returns:
+            *state* itself where nothing changes; None where the state is to be forgotten.
+
+        Raises:
+            RecordError: The update cannot be decoded.
+        """
+        before = None if state is None else self.state.from_bytes(state)
+        after = self.folded(before, self.update.from_bytes(update), version)
+        if after is before:
+            return state
+        return None if after is None else after.to_bytes()
+
+    def join(self, ours: bytes | None, theirs: bytes) -> bytes:
+        """Join two encoded states: everybody merges, nobody replaces."""
+        if ours is None or ours == theirs:
+            return theirs
+        before, other = self.state.from_bytes(ours), self.state.from_bytes(theirs)
+        after = self.joined(before, other)
+        if after is before:
+            return ours
+        return theirs if after is other else after.to_bytes()
+
+
+REDUCERS: dict[Table, Reducer[Any, Any]] = {
+    Table.GROUP_TYPES: Reducer(
+        state=GroupTypesState,
+        update=GroupTypeClaim,
+        folded=fold_group_type,
+        joined=join_group_types,
+    ),
+    Table.GROUPS: Reducer(
+        state=GroupState, update=GroupUpdate, folded=fold_group, joined=join_groups
+    ),
+    Table.SESSIONS: Reducer(
+        state=SessionState, update=SessionUpdate, folded=fold_session, joined=join_sessions
+    ),
+    Table.PERSONS: Reducer(
+        state=PersonState, update=PersonUpdate, folded=fold_person, joined=join_persons
+    ),
+    Table.DEFINITIONS: Reducer(
+        state=DefinitionState,
+        update=DefinitionUpdate,
+        folded=fold_definition,
+        joined=join_definitions,
+    ),
+}

@@ -1,0 +1,58 @@
+"""Last-write-wins registers: the building block of every state here."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+
+class Register(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    """
+    One property: ``[value, version, is deleted]``.
+
+    A deleted property stays as a tombstone, so that an older write cannot bring it back.
+    """
+
+    value: Any
+    version: int
+    is_deleted: bool = False
+
+
+Registers = Mapping[str, Register]
+
+
+def written(values: Mapping[str, Any], unset: Iterable[str], version: int) -> dict[str, Register]:
+    """Make the registers of one update: *unset* wins where both name a property."""
+    registers = {name: Register(value, version) for name, value in values.items()}
+    registers.update((name, Register(None, version, is_deleted=True)) for name in unset)
+    return registers
+
+
+def join(ours: Registers, theirs: Registers) -> Registers:
+    """
+    Keep per property the higher version. Commutative, associative, idempotent.
+
+    Returns:
+        *ours* itself where *theirs* brings nothing newer.
+    """
+    newer = {
+        name: register
+        for name, register in theirs.items()
+        if name not in ours or register.version > ours[name].version
+    }
+    return {**ours, **newer} if newer else ours
+
+
+def join_first(ours: Registers, theirs: Registers) -> Registers:
+    """Keep per property the *lower* version: what was written first stays."""
+    older = {
+        name: register
+        for name, register in theirs.items()
+        if name not in ours or register.version < ours[name].version
+    }
+    return {**ours, **older} if older else ours
+
+
+def values(registers: Registers) -> dict[str, Any]:
+    """Read the properties that are set."""
+    return {name: register.value for name, register in registers.items() if not register.is_deleted}
