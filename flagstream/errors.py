@@ -16,6 +16,7 @@ Every error that flagstream raises on purpose.
         │   └── InvalidDefinitionError
         ├── UnauthenticatedError  401
         ├── NotFoundError         404
+        ├── MethodNotAllowedError 405
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
@@ -150,6 +151,14 @@ class NotFoundError(RequestError):
     status = 404
     type = "invalid_request"
     code = "not_found"
+
+
+class MethodNotAllowedError(RequestError):
+    """The address exists, the method does not."""
+
+    status = 405
+    type = "invalid_request"
+    code = "method_not_allowed"
 
 
 class ConflictError(RequestError):

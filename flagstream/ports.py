@@ -250,3 +250,59 @@ class Projects(Protocol):
     def by_secret_key(self, key: str) -> Project | None:
         """Find the project of a secret key, in constant time."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """
+    A record that could not be folded.
+
+    Attributes:
+        id: Where it stands among the dead letters; sorts in the order of listing.
+        topic: Where it came from.
+        value: The record as it came.
+    """
+
+    id: str
+    time_ms: int
+    topic: str
+    reason: str
+    value: bytes
+
+
+class DeadLetters(Protocol):
+    """What could not be folded, to be looked at and folded again."""
+
+    async def list(
+        self, project_id: int, *, after: str | None, limit: int
+    ) -> Sequence[DeadLetter]:
+        """List a project's dead letters behind the id *after*, oldest first."""
+        ...
+
+    async def replay(self, project_id: int, ids: Sequence[str]) -> int:
+        """Append the records to their topics once more; unknown ids are left out of the count."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestionWarning:
+    """
+    An event that was refused, as a sample for whoever runs the project.
+
+    Attributes:
+        field: What was wrong with it, dotted.
+        event: Its beginning as text, cut to a readable length.
+    """
+
+    time_ms: int
+    field: str
+    detail: str
+    event: str
+
+
+class Warnings(Protocol):
+    """The latest refused events of each project, in memory."""
+
+    def latest(self, project_id: int) -> Sequence[IngestionWarning]:
+        """Read the samples that are kept, newest first."""
+        ...

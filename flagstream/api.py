@@ -1,0 +1,86 @@
+"""The HTTP application: routes, the error middleware, and what handlers are given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from flagstream.management import Management
+from flagstream.ports import (
+    Admission,
+    Catalog,
+    DeadLetters,
+    Progress,
+    Projects,
+    RecordSink,
+    StateView,
+    Warnings,
+)
+from flagstream.routes import (
+    capture,
+    definitions,
+    flags,
+    groups,
+    health,
+    keys,
+    management,
+    operations,
+    remote_config,
+)
+from flagstream.routes.errors import answer_errors
+from flagstream.routes.flag_answers import FlagAnswers
+from flagstream.settings import Settings
+
+_RESOURCES = (capture, flags, remote_config, definitions, management, groups, operations, health)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """
+    What HTTP needs from the rest of the process.
+
+    Attributes:
+        is_ready: Whether recovered and caught up; until then everything but health answers 503.
+        clock_ms: Unix milliseconds now.
+    """
+
+    settings: Settings
+    sink: RecordSink
+    view: StateView
+    catalog: Catalog
+    progress: Progress
+    admission: Admission
+    projects: Projects
+    dead_letters: DeadLetters
+    warnings: Warnings
+    is_ready: Callable[[], bool]
+    clock_ms: Callable[[], int]
+
+
+def create_app(services: Services) -> web.Application:
+    """
+    Wire the application.
+
+    Bodies arrive as sent: clients label compressed bodies wrongly, so ``wire`` inflates them.
+    """
+    app = web.Application(
+        middlewares=[answer_errors],
+        client_max_size=services.settings.max_body_bytes,
+        handler_args={"auto_decompress": False},
+    )
+    app[keys.SETTINGS] = services.settings
+    app[keys.SINK] = services.sink
+    app[keys.VIEW] = services.view
+    app[keys.CATALOG] = services.catalog
+    app[keys.PROGRESS] = services.progress
+    app[keys.ADMISSION] = services.admission
+    app[keys.PROJECTS] = services.projects
+    app[keys.DEAD_LETTERS] = services.dead_letters
+    app[keys.WARNINGS] = services.warnings
+    app[keys.IS_READY] = services.is_ready
+    app[keys.CLOCK_MS] = services.clock_ms
+    app[keys.MANAGEMENT] = Management(services.catalog, services.sink, services.progress, services.clock_ms, services.settings.wait_timeout_s)
+    app[keys.FLAG_ANSWERS] = FlagAnswers(services.catalog, services.view)
+    for resource in _RESOURCES:
+        app.add_routes(resource.routes)
+    return app

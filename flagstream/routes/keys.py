@@ -1,0 +1,36 @@
+"""What handlers find in the application, each under a typed key."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from flagstream.management import Management
+from flagstream.ports import (
+    Admission,
+    Catalog,
+    DeadLetters,
+    Progress,
+    Projects,
+    RecordSink,
+    StateView,
+    Warnings,
+)
+from flagstream.settings import Settings
+
+from .flag_answers import FlagAnswers
+
+SETTINGS = web.AppKey("settings", Settings)
+MANAGEMENT = web.AppKey("management", Management)
+FLAG_ANSWERS = web.AppKey("flag_answers", FlagAnswers)
+
+# Annotated instead of passed a type: protocols are abstract.
+SINK: web.AppKey[RecordSink] = web.AppKey("sink")
+VIEW: web.AppKey[StateView] = web.AppKey("view")
+CATALOG: web.AppKey[Catalog] = web.AppKey("catalog")
+PROGRESS: web.AppKey[Progress] = web.AppKey("progress")
+ADMISSION: web.AppKey[Admission] = web.AppKey("admission")
+PROJECTS: web.AppKey[Projects] = web.AppKey("projects")
+DEAD_LETTERS: web.AppKey[DeadLetters] = web.AppKey("dead_letters")
+WARNINGS: web.AppKey[Warnings] = web.AppKey("warnings")
+IS_READY: web.AppKey[Callable[[], bool]] = web.AppKey("is_ready")
+CLOCK_MS: web.AppKey[Callable[[], int]] = web.AppKey("clock_ms")

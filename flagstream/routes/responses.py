@@ -1,0 +1,77 @@
+"""JSON responses, cross-origin headers, and paths with and without a trailing slash."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def route(method: str, path: str, handler: _Handler) -> tuple[web.RouteDef, web.RouteDef]:
+    """Serve *path* with and without a trailing slash."""
+    path = path.rstrip("/")
+    return web.RouteDef(method, path, handler, {}), web.RouteDef(method, f"{path}/", handler, {})
+
+
+def client_route(
+    methods: Iterable[str], path: str, handler: _Handler
+) -> tuple[web.RouteDef, ...]:
+    """Serve *path* to browsers: each method, and the preflight that asks for it."""
+    served = [definition for method in methods for definition in route(method, path, handler)]
+    return (*served, *route(hdrs.METH_OPTIONS, path, preflight))
+
+
+def json_response(
+    data: Any, *, request: web.Request | None = None, status: int = 200
+) -> web.Response:
+    """
+    Encode *data*.
+
+    Args:
+        request: Given where browsers of other origins may read the answer.
+    """
+    return bytes_response(orjson.dumps(data), request=request, status=status)
+
+
+def bytes_response(
+    body: bytes, *, request: web.Request | None = None, status: int = 200
+) -> web.Response:
+    """Answer with JSON that is already encoded."""
+    origin = None if request is None else request.headers.get(hdrs.ORIGIN)
+    return web.Response(body=body, status=status, headers=json_headers(origin))
+
+
+@lru_cache(maxsize=256)
+def json_headers(origin: str | None) -> CIMultiDict[str]:
+    """Read the headers of a JSON answer to a page of *origin*; they are copied by the response."""
+    headers = CIMultiDict({hdrs.CONTENT_TYPE: "application/json"})
+    if origin is not None:
+        headers.update(_cross_origin(origin))
+    return headers
+
+
+def _cross_origin(origin: str) -> dict[str, str]:
+    return {
+        hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
+        hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS: "true",
+        hdrs.ACCESS_CONTROL_EXPOSE_HEADERS: hdrs.RETRY_AFTER,
+        hdrs.VARY: hdrs.ORIGIN,
+    }
+
+
+async def preflight(request: web.Request) -> web.Response:
+    """Let a browser's page of any origin make the request it asks for."""
+    response = web.Response(status=204, headers={hdrs.ALLOW: "GET, POST, OPTIONS, HEAD"})
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is not None:
+        response.headers.update(_cross_origin(origin))
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST, OPTIONS, HEAD"
+        response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
+        asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
+        if asked is not None:
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = asked
+    return response
