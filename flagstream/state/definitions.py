@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Any
 
-from .records import Record
+from .records import Record, State
 
 
 class Kind(StrEnum):
@@ -25,10 +25,9 @@ class DefinitionUpdate(Record, frozen=True):
     body: dict[str, Any]
 
 
-class DefinitionState(Record, frozen=True):
+class DefinitionState(State, frozen=True):
     """A definition as of everything folded so far; a deleted flag stays, marked in its body."""
 
-    version: int
     updated_at_ms: int
     body: dict[str, Any]
 

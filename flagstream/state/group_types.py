@@ -1,6 +1,6 @@
 """The group types of one project: five indexes, given at first sight and never reused."""
 
-from .records import Record
+from .records import Record, State
 
 MAX_TYPES = 5
 MAX_REFUSED = 100
@@ -28,7 +28,7 @@ class GroupType(Record, frozen=True):
     version: int
 
 
-class GroupTypesState(Record, frozen=True):
+class GroupTypesState(State, frozen=True):
     """
     All types of a project, by index.
 
@@ -37,7 +37,6 @@ class GroupTypesState(Record, frozen=True):
             the first :data:`MAX_REFUSED` of them.
     """
 
-    version: int
     types: list[GroupType] = []
     refused: dict[str, int] = {}
 

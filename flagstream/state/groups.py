@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import registers
-from .records import Record
+from .records import Record, State
 from .registers import Register, Registers
 from .uuids import join_recent
 
@@ -24,17 +24,15 @@ class GroupUpdate(Record, frozen=True):
     unset: list[str] = []
 
 
-class GroupState(Record, frozen=True):
+class GroupState(State, frozen=True):
     """
     A group as of everything folded so far.
 
     Attributes:
-        version: Highest version folded in.
         created_at_ms: Earliest time that an update carried.
         recent: Version by event uuid of the latest updates.
     """
 
-    version: int
     created_at_ms: int
     properties: dict[str, Register] = {}
     recent: dict[str, int] = {}

@@ -4,16 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from flagstream.topics import Table
+from flagstream.errors import RecordError, quote
+from flagstream.topics import Table, key_parts
 
 from .definitions import DefinitionState, DefinitionUpdate, fold_definition, join_definitions
 from .group_types import GroupTypeClaim, GroupTypesState, fold_group_type, join_group_types
 from .groups import GroupState, GroupUpdate, fold_group, join_groups
 from .persons import PersonState, PersonUpdate, fold_person, join_persons
-from .records import Record
+from .records import Record, State
 from .sessions import SessionState, SessionUpdate, fold_session, join_sessions
 
-S = TypeVar("S", bound=Record)
+S = TypeVar("S", bound=State)
 U = TypeVar("U", bound=Record)
 
 
@@ -23,10 +24,12 @@ class Reducer(Generic[S, U]):
     How the records of one table come about.
 
     Attributes:
+        key: Types of the parts of a key.
         state: Type of a table's value.
         update: Type of a source record's value.
     """
 
+    key: tuple[type[int | str], ...]
     state: type[S]
     update: type[U]
     folded: Callable[[S | None, U, int], S | None]
@@ -48,6 +51,25 @@ class Reducer(Generic[S, U]):
             return state
         return None if after is None else after.to_bytes()
 
+    def check_key(self, key: bytes | None) -> None:
+        """
+        Check that a record's key is one of this table.
+
+        Raises:
+            RecordError: Naming what was expected.
+        """
+        expected = [part.__name__ for part in self.key]
+        try:
+            got = [type(part).__name__ for part in key_parts(key or b"")]
+        except (TypeError, ValueError):
+            got = []
+        if got != expected:
+            raise RecordError(f"key: expected {expected}, got {quote(key)}")
+
+    def version(self, state: bytes) -> int:
+        """Read the highest version folded into an encoded state."""
+        return self.state.from_bytes(state).version
+
     def join(self, ours: bytes | None, theirs: bytes) -> bytes:
         """Join two encoded states: everybody merges, nobody replaces."""
         if ours is None or ours == theirs:
@@ -61,21 +83,35 @@ class Reducer(Generic[S, U]):
 
 REDUCERS: dict[Table, Reducer[Any, Any]] = {
     Table.GROUP_TYPES: Reducer(
+        key=(int,),
         state=GroupTypesState,
         update=GroupTypeClaim,
         folded=fold_group_type,
         joined=join_group_types,
     ),
     Table.GROUPS: Reducer(
-        state=GroupState, update=GroupUpdate, folded=fold_group, joined=join_groups
+        key=(int, str, str),
+        state=GroupState,
+        update=GroupUpdate,
+        folded=fold_group,
+        joined=join_groups,
     ),
     Table.SESSIONS: Reducer(
-        state=SessionState, update=SessionUpdate, folded=fold_session, joined=join_sessions
+        key=(int, str),
+        state=SessionState,
+        update=SessionUpdate,
+        folded=fold_session,
+        joined=join_sessions,
     ),
     Table.PERSONS: Reducer(
-        state=PersonState, update=PersonUpdate, folded=fold_person, joined=join_persons
+        key=(int, str),
+        state=PersonState,
+        update=PersonUpdate,
+        folded=fold_person,
+        joined=join_persons,
     ),
     Table.DEFINITIONS: Reducer(
+        key=(int, str, str),
         state=DefinitionState,
         update=DefinitionUpdate,
         folded=fold_definition,

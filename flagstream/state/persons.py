@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import registers
-from .records import Record
+from .records import Record, State
 from .registers import Register
 from .uuids import join_recent
 
@@ -29,7 +29,7 @@ class PersonUpdate(Record, frozen=True):
     is_identified: bool = False
 
 
-class PersonState(Record, frozen=True):
+class PersonState(State, frozen=True):
     """
     A distinct id as of everything folded so far.
 
@@ -39,7 +39,6 @@ class PersonState(Record, frozen=True):
         merged: Version of the merge by the distinct id that was merged into this one.
     """
 
-    version: int
     created_at_ms: int
     properties: dict[str, Register] = {}
     once: dict[str, Register] = {}

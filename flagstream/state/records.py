@@ -37,3 +37,14 @@ class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise RecordError(f"{cls.__name__}: {error}") from None
         return record
+
+
+class State(Record, frozen=True):
+    """
+    Base of the values of tables.
+
+    Attributes:
+        version: Highest version folded in.
+    """
+
+    version: int

@@ -1,6 +1,6 @@
 """The active groups of one session, kept apart by the distinct id that carried them."""
 
-from .records import Record
+from .records import Record, State
 
 MAX_IDS = 16
 
@@ -39,15 +39,10 @@ class SessionUpdate(Record, frozen=True):
     is_expiry: bool = False
 
 
-class SessionState(Record, frozen=True):
+class SessionState(State, frozen=True):
     """Active groups by distinct id; the latest :data:`MAX_IDS` ids of the session."""
 
     maps: dict[str, ActiveGroups]
-
-    @property
-    def version(self) -> int:
-        """Highest version folded in."""
-        return max(active.version for active in self.maps.values())
 
 
 def fold_session(
@@ -62,7 +57,7 @@ def fold_session(
     if update.is_expiry:
         return _unless_older(state, update.time_ms)
     active = ActiveGroups(time_ms=update.time_ms, version=version, groups=update.groups)
-    seen = SessionState(maps={update.distinct_id: active})
+    seen = SessionState(version=version, maps={update.distinct_id: active})
     return seen if state is None else join_sessions(state, seen)
 
 
@@ -81,4 +76,6 @@ def join_sessions(ours: SessionState, theirs: SessionState) -> SessionState:
             maps[distinct_id] = active
     if len(maps) > MAX_IDS:
         maps = dict(sorted(maps.items(), key=lambda entry: (entry[1].order, entry[0]))[-MAX_IDS:])
-    return ours if maps == ours.maps else SessionState(maps=maps)
+    if maps == ours.maps:
+        return ours
+    return SessionState(version=max(active.version for active in maps.values()), maps=maps)

@@ -10,7 +10,7 @@ def join_recent(ours: Mapping[str, int], theirs: Mapping[str, int]) -> Mapping[s
     Keep the newest uuids of both.
 
     Args:
-        ours: Version of the update by the uuid of its event; the lowest counts where both know it.
+        ours: Version of the update by the uuid of its event; the highest counts where both know it.
 
     Returns:
         *ours* itself where *theirs* changes nothing.
@@ -19,7 +19,7 @@ def join_recent(ours: Mapping[str, int], theirs: Mapping[str, int]) -> Mapping[s
         return ours
     both = dict(ours)
     for uuid, version in theirs.items():
-        both[uuid] = min(version, both.get(uuid, version))
+        both[uuid] = max(version, both.get(uuid, version))
     newest = sorted(both.items(), key=lambda entry: (entry[1], entry[0]))[-RING_SIZE:]
     joined = dict(newest)
     return ours if joined == ours else joined

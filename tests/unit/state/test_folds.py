@@ -182,3 +182,19 @@ class TestRecords:
         state = GroupState.from_bytes(b'{"version": 1, "created_at_ms": 2, "added_later": 3}')
 
         assert GroupState(version=1, created_at_ms=2) == state
+
+    @pytest.mark.parametrize(
+        "key", [None, b"", b"[", b"1", b"{}", b"[1]", b'["1","organization","a"]', b'[1,"a",2]']
+    )
+    def test_a_key_of_another_shape_is_refused(self, key):
+        """
+        A key that is not one of the table is named with what was expected.
+        """
+        with pytest.raises(RecordError, match="key: expected \\['int', 'str', 'str'\\], got"):
+            REDUCERS[Table.GROUPS].check_key(key)
+
+    def test_a_key_of_the_table_passes(self):
+        """
+        The key that producers make is accepted.
+        """
+        assert REDUCERS[Table.GROUPS].check_key(b'[1,"organization","acme"]') is None
