@@ -1,0 +1,146 @@
+"""One agent per table: records of the source topic folded in, one at a time, in their order."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol
+
+import faust
+from faust.types import StreamT
+from faust.types.tuples import Message
+from tenacity import before_sleep_log, retry, wait_fixed
+
+from flagstream.ports import Append, RecordSink
+from flagstream.state.dead_letters import DeadLetter
+from flagstream.state.merge import REDUCERS, Reducer
+from flagstream.topics import Table, Topic, version_of
+
+from .guard import Outcome, guard
+
+logger = logging.getLogger(__name__)
+
+# A full disk must neither lose a record nor make a dead letter of it: the agent stands still, its
+# lag grows, and admission control refuses what would come on top.
+_until_storage_takes_it = retry(
+    wait=wait_fixed(0.5), before_sleep=before_sleep_log(logger, logging.ERROR)
+)
+
+
+class FoldProgress(Protocol):
+    """Who wants to know how far the agents are."""
+
+    def folded(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp_ms: int,
+        changed_version: int | None,
+    ) -> None:
+        """Note a folded record, and the version that it wrote to its table if it did."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folding:
+    """
+    What all agents share.
+
+    Attributes:
+        partitions: Of every source topic and so of every table.
+        epoch: Of a source topic: how often it was created anew.
+        dead_letters: Where records go that cannot be folded.
+        on_dead: Called with the table of each of them, to be counted.
+    """
+
+    partitions: int
+    epoch: Callable[[str], int]
+    progress: FoldProgress
+    dead_letters: RecordSink
+    on_dead: Callable[[Table], None]
+
+
+def register(app: faust.App, table: Table, folding: Folding) -> None:
+    """Declare a table, its source topic and the agent that folds one into the other."""
+    raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "partitions": folding.partitions}
+    raw |= {"key_serializer": "raw", "value_serializer": "raw"}
+    source = app.topic(table.source.value, **raw)
+    states = app.Table(table.value, changelog_topic=app.topic(table.changelog, **raw), **raw)
+
+    @app.agent(source, name=table.value)
+    async def fold_records(stream: StreamT[bytes]) -> None:
+        async for event in stream.events():
+            await _fold_message(event.message, table, states, folding)
+
+
+async def _fold_message(message: Message, table: Table, states: Any, folding: Folding) -> None:
+    version = version_of(folding.epoch(message.topic), message.offset)
+    key: Any = message.key
+    before = None if key is None else states.get(key)
+    outcome = guard(partial(fold, REDUCERS[table], before, key, message.value, version))
+    timestamp_ms = round(message.timestamp * 1000)
+    if outcome.dead is not None:
+        letter = DeadLetter(
+            topic=message.topic,
+            partition=message.partition,
+            offset=message.offset,
+            timestamp_ms=timestamp_ms,
+            reason=outcome.dead,
+            key=key or b"",
+            value=message.value,
+        )
+        await bury(letter, folding.dead_letters)
+        folding.on_dead(table)
+    elif outcome.is_news:
+        try:
+            _store(states, key, outcome.state)
+        except Exception:  # noqa: BLE001 -- storage fails in its library's own ways
+            await _store_at_last(states, key, outcome.state)
+    folding.progress.folded(
+        message.topic,
+        message.partition,
+        message.offset,
+        timestamp_ms,
+        version if outcome.is_news else None,
+    )
+
+
+def fold(
+    reducer: Reducer[Any, Any],
+    before: bytes | None,
+    key: bytes | None,
+    value: bytes | None,
+    version: int,
+) -> Outcome:
+    """
+    Fold one record into the state of its key.
+
+    A record that was folded before is written again: the process may have been killed after the
+    table took the state and before the changelog did.
+
+    Raises:
+        RecordError: The record cannot be folded.
+    """
+    reducer.check_key(key)
+    after = reducer.fold(before, value or b"", version)
+    is_replay = after is before and (after is None or version <= reducer.version(after))
+    return Outcome(state=after, is_news=after is not before or is_replay)
+
+
+def _store(states: Any, key: bytes, state: bytes | None) -> None:
+    if state is None:
+        states.pop(key, None)
+    else:
+        states[key] = state
+
+
+@_until_storage_takes_it
+async def _store_at_last(states: Any, key: bytes, state: bytes | None) -> None:
+    _store(states, key, state)
+
+
+@_until_storage_takes_it
+async def bury(letter: DeadLetter, sink: RecordSink) -> None:
+    """Append a dead letter; returns once it is durable, however long the log takes no writes."""
+    await sink.append([Append(Topic.DEAD_LETTERS, letter.key, letter.to_bytes())])
