@@ -1,0 +1,117 @@
+"""From the bytes of a request to JSON, whatever they are wrapped in."""
+
+import binascii
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from flagstream.errors import BodyTooLargeError, InvalidRequestError
+
+from . import json_text, lz_string
+
+_MAX_WRAPPINGS = 4
+_FORM_DATA = re.compile(rb"(?:\A|&)data=([^&]*)")
+_FORM_COMPRESSION = re.compile(rb"(?:\A|&)compression=([a-z0-9-]+)")
+_BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]+={0,3}\s*")
+_BASE64_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
+_GZIP_MAGIC = b"\x1f\x8b"
+_LZ_LABELS = {"lz64", "lz-string"}
+
+
+def decode_body(
+    raw: bytes,
+    *,
+    query: Mapping[str, str],
+    content_encoding: str | None,
+    max_bytes: int,
+    max_depth: int,
+) -> Any:
+    """
+    Decode what a client sent.
+
+    Clients label their bodies wrongly or not at all, so the bytes are looked at first; labels
+    only count for what cannot be told by looking: LZ-string and bare deflate. The content type
+    never does.
+
+    Args:
+        query: ``data`` goes before the body (pixels); ``compression`` is a label.
+        max_bytes: As sent, and after each unwrapping.
+        max_depth: Levels of nested objects and lists.
+
+    Raises:
+        BodyTooLargeError: As soon as *max_bytes* are passed.
+        InvalidRequestError: This cannot be decoded.
+    """
+    if query and (data := query.get("data")):
+        raw = data.encode("utf-8", "replace")
+    if len(raw) > max_bytes:
+        raise _too_large(max_bytes)
+    if raw[:1] not in (b"{", b"["):
+        label = query.get("compression") or content_encoding or ""
+        raw = _unwrap(raw, label.lower(), max_bytes)
+    if not raw:
+        raise InvalidRequestError("body: expected JSON, got nothing")
+    return json_text.loads(raw, max_depth)
+
+
+def _unwrap(raw: bytes, label: str, max_bytes: int) -> bytes:
+    """Take off one wrapping after the other until JSON begins, or nothing is left to try."""
+    for _ in range(_MAX_WRAPPINGS):
+        wrapped = raw
+        if raw.startswith(_GZIP_MAGIC):
+            raw = _inflate(raw, 16 + zlib.MAX_WBITS, max_bytes)
+        elif label == "deflate":
+            raw, label = _inflate_either(raw, max_bytes), ""
+        elif field := _FORM_DATA.search(raw):
+            label = _form_label(raw) or label
+            raw = unquote_to_bytes(field[1].replace(b"+", b" "))
+        elif _BASE64.fullmatch(raw):
+            if label in _LZ_LABELS:
+                # LZ-string may end within a group of four that no base64 could end in.
+                raw, label = lz_string.decompress(_from_base64(raw, b"A"), max_bytes), ""
+            else:
+                raw = _from_base64(raw, b"=")
+        if raw is wrapped or raw[:1] in (b"{", b"["):
+            break
+    return raw
+
+
+def _form_label(raw: bytes) -> str | None:
+    field = _FORM_COMPRESSION.search(raw)
+    return field[1].decode() if field else None
+
+
+def _from_base64(raw: bytes, padding: bytes) -> bytes:
+    """Read any dialect of it: URL-safe, unpadded, plus signs that a form turned to spaces."""
+    text = raw.translate(_BASE64_STANDARD, b"\r\n\t=")
+    try:
+        return binascii.a2b_base64(text + padding * (-len(text) % 4))
+    except binascii.Error:
+        raise InvalidRequestError("body: expected JSON or base64, got neither") from None
+
+
+def _inflate_either(raw: bytes, max_bytes: int) -> bytes:
+    """Inflate with or without zlib's header: both go by the name of deflate."""
+    try:
+        return _inflate(raw, zlib.MAX_WBITS, max_bytes)
+    except InvalidRequestError:
+        return _inflate(raw, -zlib.MAX_WBITS, max_bytes)
+
+
+def _inflate(raw: bytes, window_bits: int, max_bytes: int) -> bytes:
+    inflater = zlib.decompressobj(window_bits)
+    try:
+        inflated = inflater.decompress(raw, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidRequestError(f"body: expected gzip or deflate, got {error}") from None
+    if len(inflated) > max_bytes:
+        raise _too_large(max_bytes)
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidRequestError("body: expected one whole gzip or deflate stream, got a torn one")
+    return inflated
+
+
+def _too_large(max_bytes: int) -> BodyTooLargeError:
+    return BodyTooLargeError(f"body: expected at most {max_bytes} bytes once inflated")

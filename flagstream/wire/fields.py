@@ -1,0 +1,69 @@
+"""Readings of members that events and flag requests share."""
+
+from typing import Any, TypeGuard
+
+from flagstream.errors import InvalidRequestError, quote
+
+MAX_DISTINCT_ID_CHARS = 200
+MAX_GROUP_KEY_CHARS = 400
+MAX_GROUP_TYPES_NAMED = 100
+
+
+def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
+    """Tell whether a JSON value is an object."""
+    return type(value) is dict
+
+
+def is_list(value: Any) -> TypeGuard[list[Any]]:
+    """Tell whether a JSON value is a list."""
+    return type(value) is list
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Tell whether a JSON value is a number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def number_text(number: float) -> str:
+    """Write a number as clients in JavaScript do: 5 and 5.0 name the same group."""
+    if isinstance(number, float) and number.is_integer() and abs(number) < 2**63:
+        return str(int(number))
+    return str(number)
+
+
+def group_keys(groups: Any, field: str) -> dict[str, str]:
+    """
+    Read ``{type: key}``.
+
+    Keys that name no group (empty, null, booleans, lists, objects) are left out, and a value that
+    is no object names none; clients send both while nobody is logged in.
+
+    Raises:
+        InvalidRequestError: A name is longer than a group may be called.
+    """
+    if not is_object(groups):
+        return {}
+    keys: dict[str, str] = {}
+    for group_type, value in groups.items():
+        key = value if type(value) is str else group_key(value)
+        if not key or not group_type:
+            continue
+        if len(key) > MAX_GROUP_KEY_CHARS or len(group_type) > MAX_GROUP_KEY_CHARS:
+            raise InvalidRequestError(
+                f"{field}: expected names of at most {MAX_GROUP_KEY_CHARS} characters, "
+                f"got {quote({group_type: key})}",
+                attr=field,
+            )
+        keys[group_type] = key
+    if len(keys) > MAX_GROUP_TYPES_NAMED:
+        raise InvalidRequestError(
+            f"{field}: expected at most {MAX_GROUP_TYPES_NAMED} groups, got {len(keys)}", attr=field
+        )
+    return keys
+
+
+def group_key(value: Any) -> str | None:
+    """Read a group's key: text, or a number as its text; None for what names no group."""
+    if isinstance(value, str):
+        return value or None
+    return number_text(value) if is_number(value) else None
