@@ -79,7 +79,13 @@ def create_app(services: Services) -> web.Application:
     app[keys.WARNINGS] = services.warnings
     app[keys.IS_READY] = services.is_ready
     app[keys.CLOCK_MS] = services.clock_ms
-    app[keys.MANAGEMENT] = Management(services.catalog, services.sink, services.progress, services.clock_ms, services.settings.wait_timeout_s)
+    app[keys.MANAGEMENT] = Management(
+        services.catalog,
+        services.sink,
+        services.progress,
+        clock_ms=services.clock_ms,
+        wait_timeout_s=services.settings.wait_timeout_s,
+    )
     app[keys.FLAG_ANSWERS] = FlagAnswers(services.catalog, services.view)
     for resource in _RESOURCES:
         app.add_routes(resource.routes)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from flagstream.errors import (
     BodyTooLargeError,
@@ -35,23 +35,16 @@ class _InternalError(RequestError):
 @web.middleware
 async def answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
     """Answer every error as ``{"type","code","detail","attr"}``, and 503 until ready."""
-    try:
-        if not request.app[keys.IS_READY]() and request.path not in _ALWAYS:
-            raise UnavailableError("The server is still starting.", retry_after_s=1)
-        response = await handler(request)
-    except RequestError as error:
-        response = error_response(request, error)
-    except web.HTTPException as error:
-        response = error_response(request, _from_aiohttp(request, error))
-    except web.RequestPayloadError:
-        response = error_response(request, InvalidRequestError("The body could not be read."))
-    except LogUnavailableError:
-        _log.warning("The log takes no writes", extra={"path": request.path})
-        error = UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
-        response = error_response(request, error)
-    except Exception:
-        _log.exception("Unexpected error", extra={"path": request.path})
-        response = error_response(request, _InternalError("Something went wrong here."))
+    response: web.StreamResponse
+    if not request.app[keys.IS_READY]() and request.path not in _ALWAYS:
+        response = error_response(request, UnavailableError("Starting.", retry_after_s=1))
+    else:
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001 -- nobody above answers a client
+            response = error_response(request, _request_error(request, error))
+            if isinstance(error, web.HTTPMethodNotAllowed):
+                response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
     count_response(response.status)
     return response
 
@@ -64,11 +57,25 @@ def error_response(request: web.Request, error: RequestError) -> web.Response:
         status=error.status,
     )
     if error.retry_after_s is not None:
-        response.headers["Retry-After"] = str(error.retry_after_s)
+        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
     return response
 
 
-def _from_aiohttp(request: web.Request, error: web.HTTPException) -> RequestError:
+def _request_error(request: web.Request, error: Exception) -> RequestError:
+    if isinstance(error, RequestError):
+        return error
+    if isinstance(error, web.HTTPClientError):
+        return _of_aiohttp(request, error)
+    if isinstance(error, web.RequestPayloadError):
+        return InvalidRequestError("body: expected a whole request, got a torn one")
+    if isinstance(error, LogUnavailableError):
+        _log.warning("The log takes no writes", exc_info=error)
+        return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
+    _log.error("Unexpected error", exc_info=error, extra={"path": request.path})
+    return _InternalError("Something went wrong here.")
+
+
+def _of_aiohttp(request: web.Request, error: web.HTTPClientError) -> RequestError:
     match error:
         case web.HTTPNotFound():
             return NotFoundError(f"There is nothing at {request.path}.")
@@ -76,7 +83,5 @@ def _from_aiohttp(request: web.Request, error: web.HTTPException) -> RequestErro
             return MethodNotAllowedError(f'Method "{request.method}" not allowed.')
         case web.HTTPRequestEntityTooLarge():
             return BodyTooLargeError("The body is larger than allowed.")
-        case _ if error.status < 500:  # noqa: PLR2004 -- where HTTP draws the line
-            return InvalidRequestError(error.reason)
         case _:
-            raise error
+            return InvalidRequestError(error.reason)

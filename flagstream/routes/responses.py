@@ -17,9 +17,7 @@ def route(method: str, path: str, handler: _Handler) -> tuple[web.RouteDef, web.
     return web.RouteDef(method, path, handler, {}), web.RouteDef(method, f"{path}/", handler, {})
 
 
-def client_route(
-    methods: Iterable[str], path: str, handler: _Handler
-) -> tuple[web.RouteDef, ...]:
+def client_route(methods: Iterable[str], path: str, handler: _Handler) -> tuple[web.RouteDef, ...]:
     """Serve *path* to browsers: each method, and the preflight that asks for it."""
     served = [definition for method in methods for definition in route(method, path, handler)]
     return (*served, *route(hdrs.METH_OPTIONS, path, preflight))

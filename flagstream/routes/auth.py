@@ -1,0 +1,57 @@
+"""Who a request comes from: secret keys for the API, public tokens for clients."""
+
+from aiohttp import hdrs, web
+
+from flagstream.errors import NotFoundError, UnauthenticatedError
+from flagstream.ports import Project
+
+from . import keys
+
+CURRENT = "@current"
+
+
+def project_of_key(request: web.Request) -> Project:
+    """
+    Read the project that the request's secret key belongs to.
+
+    Raises:
+        UnauthenticatedError: The key is missing, unknown, or not of the project that ``token`` or
+            the path names.
+    """
+    scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise UnauthenticatedError(
+            "Authentication credentials were not provided.", code="not_authenticated"
+        )
+    project = request.app[keys.PROJECTS].by_secret_key(key.strip())
+    if project is None:
+        raise UnauthenticatedError("The secret key is unknown.")
+    token = request.query.get("token")
+    if token is not None and token != project.token:
+        raise UnauthenticatedError("The secret key and the token are not of the same project.")
+    _check_path(request, project)
+    return project
+
+
+def _check_path(request: web.Request, project: Project) -> None:
+    named = request.match_info.get("project", CURRENT)
+    if named not in (CURRENT, str(project.id)):
+        raise NotFoundError(f"There is no project {named} for this key.")
+
+
+def project_of_token(request: web.Request, token: object) -> Project:
+    """
+    Read the project of a public token.
+
+    Raises:
+        UnauthenticatedError: The token is missing or unknown.
+    """
+    if not isinstance(token, str) or not token:
+        raise UnauthenticatedError(
+            "The project token is missing: send it as `token` or `api_key`.",
+            code="not_authenticated",
+        )
+    project = request.app[keys.PROJECTS].by_token(token)
+    if project is None:
+        raise UnauthenticatedError("The project token is unknown.")
+    return project

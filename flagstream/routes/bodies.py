@@ -1,0 +1,31 @@
+"""Bodies of requests to the API."""
+
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from flagstream.errors import InvalidRequestError, quote
+from flagstream.wire import decode_body
+
+from . import keys
+
+
+async def read_object(request: web.Request) -> dict[str, Any]:
+    """
+    Read a JSON object.
+
+    Raises:
+        InvalidRequestError: It is something else.
+        BodyTooLargeError: It is larger than a single event may be.
+    """
+    settings = request.app[keys.SETTINGS]
+    body = decode_body(
+        await request.read(),
+        query={},
+        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
+        max_bytes=settings.max_event_body_bytes,
+        max_depth=settings.max_json_depth,
+    )
+    if not isinstance(body, dict):
+        raise InvalidRequestError(f"body: expected an object, got {quote(body)}")
+    return body

@@ -1,0 +1,160 @@
+"""``/flags`` and ``/decide``: which flags a user gets."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+from aiohttp import hdrs, web
+from uuid_utils import UUID, uuid7
+
+from flagstream.errors import InvalidRequestError, quote
+from flagstream.flags import Evaluation
+from flagstream.telemetry import FLAG_REQUESTS
+from flagstream.wire import decode_body, parse_flags_request
+
+from . import keys
+from .auth import project_of_token
+from .remote_config import DECIDE_MEMBERS
+from .responses import bytes_response, client_route
+
+_TRUE = {"", "1", "true", "yes", "on"}
+_Members = Callable[[Sequence[Evaluation]], bytes]
+
+
+class _Query(NamedTuple):
+    """
+    What the query of a flag request says.
+
+    Attributes:
+        members: Writes the flags in the shape of the version asked for.
+    """
+
+    parameters: Mapping[str, str]
+    has_config: bool
+    members: _Members
+
+
+async def flags(request: web.Request) -> web.Response:
+    """Answer a user's flags."""
+    return await _answer(request, _flags_query(request.raw_path.partition("?")[2]))
+
+
+async def decide(request: web.Request) -> web.Response:
+    """Answer a user's flags and the configuration, as old clients ask for it."""
+    return await _answer(request, _decide_query(request.raw_path.partition("?")[2]))
+
+
+async def probe(request: web.Request) -> web.Response:
+    """Answer a request without a body: no flags, and the configuration."""
+    return _envelope(request, _v2(()), request.app[keys.CLOCK_MS](), has_config=True)
+
+
+async def _answer(request: web.Request, query: _Query) -> web.Response:
+    app = request.app
+    settings = app[keys.SETTINGS]
+    body = decode_body(
+        await request.read(),
+        query=query.parameters,
+        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
+        max_bytes=settings.max_event_body_bytes,
+        max_depth=settings.max_json_depth,
+    )
+    asked = parse_flags_request(body, query.parameters)
+    project = project_of_token(request, asked.token)
+    now_ms = app[keys.CLOCK_MS]()
+    evaluations = app[keys.FLAG_ANSWERS].evaluate(project.id, asked, now_ms)
+    FLAG_REQUESTS.inc()
+    return _envelope(request, query.members(evaluations), now_ms, has_config=query.has_config)
+
+
+def _envelope(
+    request: web.Request, members: bytes, now_ms: int, *, has_config: bool
+) -> web.Response:
+    body = b'{%b,"requestId":"%b","evaluatedAt":%d%b}' % (
+        members,
+        _request_id(request.headers.get("X-Request-Id")),
+        now_ms,
+        b"," + DECIDE_MEMBERS if has_config else b"",
+    )
+    return bytes_response(body, request=request)
+
+
+def _request_id(wanted: str | None) -> bytes:
+    if wanted is not None:
+        try:
+            return str(UUID(wanted)).encode()
+        except ValueError:
+            pass
+    return str(uuid7()).encode()
+
+
+@lru_cache(maxsize=1024)
+def _flags_query(text: str) -> _Query:
+    parameters = _parameters(text)
+    version, config = _version(parameters), parameters.get("config")
+    if version is None:
+        # Neither named is a modern client's shorthand; with `config` alone it is an old client.
+        members = _v2 if config is None else _legacy
+        return _Query(parameters, config is None or config.lower() in _TRUE, members)
+    has_config = config is not None and config.lower() in _TRUE
+    return _Query(parameters, has_config, _legacy if version == 1 else _v2)
+
+
+@lru_cache(maxsize=1024)
+def _decide_query(text: str) -> _Query:
+    parameters = _parameters(text)
+    version = _version(parameters) or 1
+    members = {1: _enabled_keys, 2: _enabled_values, 3: _legacy}.get(version, _v2)
+    return _Query(parameters, has_config=True, members=members)
+
+
+def _parameters(text: str) -> dict[str, str]:
+    """Read the query; the first of a repeated parameter counts."""
+    return dict(reversed(parse_qsl(text, keep_blank_values=True)))
+
+
+def _version(parameters: Mapping[str, str]) -> int | None:
+    text = parameters.get("v") or parameters.get("version")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdecimal() or not 1 <= len(text) <= 2 or int(text) < 1:  # noqa: PLR2004
+        raise InvalidRequestError(f"v: expected a version from 1 on, got {quote(text)}", attr="v")
+    return int(text)
+
+
+def _v2(evaluations: Sequence[Evaluation]) -> bytes:
+    fragments = b",".join([evaluation.v2 for evaluation in evaluations])
+    return b'"flags":{%b},"errorsWhileComputingFlags":false' % fragments
+
+
+def _legacy(evaluations: Sequence[Evaluation]) -> bytes:
+    members = {
+        "featureFlags": {each.key: each.value for each in evaluations},
+        "featureFlagPayloads": {
+            each.key: each.payload for each in evaluations if each.payload is not None
+        },
+        "errorsWhileComputingFlags": False,
+    }
+    return orjson.dumps(members)[1:-1]
+
+
+def _enabled_values(evaluations: Sequence[Evaluation]) -> bytes:
+    enabled = {each.key: each.value for each in evaluations if each.value is not False}
+    return orjson.dumps({"featureFlags": enabled, "errorsWhileComputingFlags": False})[1:-1]
+
+
+def _enabled_keys(evaluations: Sequence[Evaluation]) -> bytes:
+    enabled = [each.key for each in evaluations if each.value is not False]
+    return orjson.dumps({"featureFlags": enabled, "errorsWhileComputingFlags": False})[1:-1]
+
+
+routes = tuple(
+    definition
+    for path, handler in (("/flags", flags), ("/decide", decide))
+    for definition in (
+        *client_route(["POST"], path, handler),
+        *client_route(["GET", "HEAD"], path, probe)[:-2],
+    )
+)

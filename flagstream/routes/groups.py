@@ -1,0 +1,128 @@
+"""Group types and groups with their properties, for holders of the secret key."""
+
+import base64
+import binascii
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from flagstream.errors import InvalidRequestError, NotFoundError
+from flagstream.management import iso_time
+from flagstream.ports import Project
+from flagstream.state.group_types import MAX_TYPES, GroupType
+from flagstream.state.groups import GroupState
+
+from . import keys
+from .auth import project_of_key
+from .pages import API_ROOTS, bounded_int, page_url
+from .responses import json_response, route
+
+_PAGE = 100
+
+
+async def list_types(request: web.Request) -> web.Response:
+    """List the group types with their indexes."""
+    project = project_of_key(request)
+    types = request.app[keys.CATALOG].project(project.id).group_types.types
+    return json_response(list(map(_type_document, types)))
+
+
+def _type_document(group_type: GroupType) -> dict[str, Any]:
+    return {
+        "group_type": group_type.group_type,
+        "group_type_index": group_type.index,
+        "name_singular": None,
+        "name_plural": None,
+        "detail_dashboard": None,
+        "default_columns": None,
+        "created_at": iso_time(group_type.created_at_ms),
+    }
+
+
+async def list_refused_types(request: web.Request) -> web.Response:
+    """List the types that came when all indexes were given; their groups are not kept."""
+    project = project_of_key(request)
+    refused = request.app[keys.CATALOG].project(project.id).group_types.refused
+    return json_response({"results": [{"group_type": group_type} for group_type in refused]})
+
+
+async def list_groups(request: web.Request) -> web.Response:
+    """List the groups of one type in the order of their keys, a hundred a page."""
+    project = project_of_key(request)
+    index, group_type = _group_type(request, project)
+    # Both narrow by a part of the key; `search` also looks at the name.
+    search = request.query.get("search") or ""
+    key_part = (request.query.get("group_key") or "").lower()
+    found = request.app[keys.VIEW].groups(
+        project.id,
+        group_type,
+        search=search or key_part,
+        after=_after(request.query.get("cursor")),
+        limit=_PAGE,
+    )
+    results = [
+        _document(index, group_key, group)
+        for group_key, group in found
+        if key_part in group_key.lower()
+    ]
+    following = (
+        page_url(request, {"cursor": _cursor(found[-1][0])}) if len(found) == _PAGE else None
+    )
+    return json_response({"next": following, "previous": None, "results": results})
+
+
+def _cursor(group_key: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps({"k": group_key})).decode()
+
+
+def _after(cursor: str | None) -> str | None:
+    """Read a cursor; a bad one starts anew, as in PostHog."""
+    try:
+        key = orjson.loads(base64.urlsafe_b64decode(cursor or ""))["k"]
+    except (ValueError, binascii.Error, KeyError, TypeError):
+        return None
+    return key if isinstance(key, str) else None
+
+
+async def find_group(request: web.Request) -> web.Response:
+    """Read one group."""
+    project = project_of_key(request)
+    index, group_type = _group_type(request, project)
+    group_key = request.query.get("group_key")
+    if not group_key:
+        raise InvalidRequestError("group_key: expected a group's key", attr="group_key")
+    group = request.app[keys.VIEW].group(project.id, group_type, group_key)
+    if group is None:
+        raise NotFoundError("There is no group with this key.")
+    return json_response({**_document(index, group_key, group), "notebook": None})
+
+
+def _group_type(request: web.Request, project: Project) -> tuple[int, str]:
+    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
+    types = request.app[keys.CATALOG].project(project.id).group_types.types
+    group_type = next((known.group_type for known in types if known.index == index), None)
+    if group_type is None:
+        raise NotFoundError(f"There is no group type with index {index}.")
+    return index, group_type
+
+
+def _document(index: int, group_key: str, group: GroupState) -> dict[str, Any]:
+    return {
+        "group_type_index": index,
+        "group_key": group_key,
+        "group_properties": group.values(),
+        "created_at": iso_time(group.created_at_ms),
+    }
+
+
+routes = tuple(
+    definition
+    for root in API_ROOTS
+    for definition in (
+        *route("GET", f"{root}/groups_types", list_types),
+        *route("GET", f"{root}/groups_types/refused", list_refused_types),
+        *route("GET", f"{root}/groups", list_groups),
+        *route("GET", f"{root}/groups/find", find_group),
+    )
+)

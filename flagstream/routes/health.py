@@ -1,0 +1,41 @@
+"""Whether the process lives, whether it can answer, and its metrics."""
+
+from aiohttp import web
+from prometheus_client import REGISTRY, exposition
+
+import flagstream
+
+from . import keys
+from .responses import json_response, route
+
+
+async def greet(_request: web.Request) -> web.Response:
+    """Say what runs here."""
+    return json_response({"name": "flagstream", "version": flagstream.__version__})
+
+
+async def live(_request: web.Request) -> web.Response:
+    """Answer while the event loop runs."""
+    return json_response({"status": "live"})
+
+
+async def ready(request: web.Request) -> web.Response:
+    """Answer 200 once recovered and caught up."""
+    is_ready = request.app[keys.IS_READY]()
+    return json_response(
+        {"status": "ready" if is_ready else "starting"}, status=200 if is_ready else 503
+    )
+
+
+async def metrics(_request: web.Request) -> web.Response:
+    """Write the metrics in the text format of Prometheus."""
+    body = exposition.generate_latest(REGISTRY)
+    return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
+
+
+routes = (
+    web.get("/", greet),
+    *route("GET", "/_liveness", live),
+    *route("GET", "/_readiness", ready),
+    *route("GET", "/metrics", metrics),
+)

@@ -1,0 +1,127 @@
+"""Feature flags and the settings of a project, for holders of the secret key."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from flagstream.errors import InvalidRequestError, NotFoundError, quote
+from flagstream.management import READ_ONLY, find_flag
+from flagstream.ports import Project, ProjectSettings
+
+from . import keys
+from .auth import project_of_key
+from .bodies import read_object
+from .pages import API_ROOTS, bounded_int, page_url
+from .responses import json_response, route
+
+_MAX_PAGE = 1_000
+_MAX_OFFSET = 10**9
+_STATES = {"true": True, "false": False}
+Row = Mapping[str, Any]
+
+
+async def list_flags(request: web.Request) -> web.Response:
+    """List the flags that are not deleted, the newest first."""
+    project = project_of_key(request)
+    limit = bounded_int(request, "limit", default=100, highest=_MAX_PAGE)
+    offset = bounded_int(request, "offset", default=0, lowest=0, highest=_MAX_OFFSET)
+    rows = _matching(request, request.app[keys.CATALOG].project(project.id).flag_rows)
+    document = {
+        "count": len(rows),
+        "next": _other_page(request, offset + limit, limit) if offset + limit < len(rows) else None,
+        "previous": _other_page(request, max(0, offset - limit), limit) if offset else None,
+        "results": list(map(_document, rows[offset : offset + limit])),
+    }
+    return json_response(document)
+
+
+def _other_page(request: web.Request, offset: int, limit: int) -> str:
+    return page_url(request, {"limit": limit, "offset": offset})
+
+
+def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
+    search = request.query.get("search", "").lower()
+    active = request.query.get("active")
+    if active is not None and active.lower() not in _STATES:
+        raise InvalidRequestError(
+            f"active: expected true or false, got {quote(active)}", attr="active"
+        )
+    matching = [
+        row
+        for row in flag_rows.values()
+        if not row["deleted"]
+        and (active is None or row["active"] is _STATES[active.lower()])
+        and (search in row["key"].lower() or search in row["name"].lower())
+    ]
+    return sorted(matching, key=lambda row: row["id"], reverse=True)
+
+
+async def create_flag(request: web.Request) -> web.Response:
+    """Add a flag."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    row = await request.app[keys.MANAGEMENT].create_flag(project.id, body)
+    return json_response(_document(row), status=201)
+
+
+async def get_flag(request: web.Request) -> web.Response:
+    """Read a flag, deleted or not."""
+    project = project_of_key(request)
+    snapshot = request.app[keys.CATALOG].project(project.id)
+    return json_response(_document(find_flag(snapshot, _flag_id(request))))
+
+
+async def update_flag(request: web.Request) -> web.Response:
+    """Change the named members of a flag; a PUT leaves the others alone as well."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    row = await request.app[keys.MANAGEMENT].update_flag(project.id, _flag_id(request), body)
+    return json_response(_document(row))
+
+
+def _flag_id(request: web.Request) -> int:
+    text = request.match_info["id"]
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(_MAX_OFFSET)):
+        raise NotFoundError(f"There is no feature flag with id {quote(text)}.")
+    return int(text)
+
+
+def _document(row: Row) -> dict[str, Any]:
+    status = "DELETED" if row["deleted"] else "ACTIVE" if row["active"] else "INACTIVE"
+    return {**READ_ONLY, **row, "status": status}
+
+
+async def get_project(request: web.Request) -> web.Response:
+    """Read a project with its settings."""
+    project = project_of_key(request)
+    settings = request.app[keys.CATALOG].project(project.id).settings
+    return json_response(_project_document(project, settings))
+
+
+async def update_project(request: web.Request) -> web.Response:
+    """Change the named settings of a project."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    settings = await request.app[keys.MANAGEMENT].update_settings(project.id, body)
+    return json_response(_project_document(project, settings))
+
+
+def _project_document(project: Project, settings: ProjectSettings) -> dict[str, Any]:
+    return {"id": project.id, "api_token": project.token, **asdict(settings)}
+
+
+routes = tuple(
+    definition
+    for root in API_ROOTS
+    for definition in (
+        *route("GET", root, get_project),
+        *route("PATCH", root, update_project),
+        *route("GET", f"{root}/feature_flags", list_flags),
+        *route("POST", f"{root}/feature_flags", create_flag),
+        *route("GET", f"{root}/feature_flags/{{id}}", get_flag),
+        *route("PATCH", f"{root}/feature_flags/{{id}}", update_flag),
+        *route("PUT", f"{root}/feature_flags/{{id}}", update_flag),
+    )
+)

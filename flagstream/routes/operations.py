@@ -1,0 +1,65 @@
+"""What went wrong, for whoever runs a project: dead letters and refused events."""
+
+from dataclasses import asdict
+from typing import Any
+
+from aiohttp import web
+
+from flagstream.errors import InvalidRequestError, quote
+from flagstream.ports import DeadLetter
+
+from . import keys
+from .auth import project_of_key
+from .bodies import read_object
+from .pages import API_ROOTS, bounded_int
+from .responses import json_response, route
+
+_MAX_LISTED = 100
+_MAX_REPLAYED = 1_000
+
+
+async def list_dead_letters(request: web.Request) -> web.Response:
+    """List what could not be folded, oldest first; ``after`` an id goes on behind it."""
+    project = project_of_key(request)
+    limit = bounded_int(request, "limit", default=_MAX_LISTED, highest=_MAX_LISTED)
+    letters = await request.app[keys.DEAD_LETTERS].list(
+        project.id, after=request.query.get("after"), limit=limit
+    )
+    next_after = letters[-1].id if len(letters) == limit else None
+    return json_response({"next_after": next_after, "results": list(map(_document, letters))})
+
+
+def _document(letter: DeadLetter) -> dict[str, Any]:
+    return {**asdict(letter), "value": letter.value.decode("utf-8", "replace")}
+
+
+async def replay_dead_letters(request: web.Request) -> web.Response:
+    """Fold the dead letters of the named ids once more."""
+    project = project_of_key(request)
+    ids = (await read_object(request)).get("ids")
+    if not isinstance(ids, list) or not all(isinstance(letter_id, str) for letter_id in ids):
+        raise InvalidRequestError(f"ids: expected a list of ids, got {quote(ids)}", attr="ids")
+    if not 0 < len(ids) <= _MAX_REPLAYED:
+        raise InvalidRequestError(
+            f"ids: expected 1 to {_MAX_REPLAYED} ids, got {len(ids)}", attr="ids"
+        )
+    replayed = await request.app[keys.DEAD_LETTERS].replay(project.id, ids)
+    return json_response({"replayed": replayed})
+
+
+async def list_warnings(request: web.Request) -> web.Response:
+    """List samples of refused events, newest first."""
+    project = project_of_key(request)
+    warnings = request.app[keys.WARNINGS].latest(project.id)
+    return json_response({"results": list(map(asdict, warnings))})
+
+
+routes = tuple(
+    definition
+    for root in API_ROOTS
+    for definition in (
+        *route("GET", f"{root}/dead_letters", list_dead_letters),
+        *route("POST", f"{root}/dead_letters/replay", replay_dead_letters),
+        *route("GET", f"{root}/ingestion_warnings", list_warnings),
+    )
+)

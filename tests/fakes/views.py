@@ -1,0 +1,205 @@
+"""Hand-written counterparts of the views: state in dictionaries, definitions folded at once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from flagstream.errors import LogUnavailableError
+from flagstream.flags import compile_flags, local_definitions
+from flagstream.ports import (
+    Append,
+    DeadLetter,
+    IngestionWarning,
+    Person,
+    Position,
+    Project,
+    ProjectSettings,
+    ProjectSnapshot,
+)
+from flagstream.state.definitions import DefinitionUpdate
+from flagstream.state.group_types import GroupType, GroupTypesState
+from flagstream.state.groups import GroupState, GroupUpdate, fold_group
+from flagstream.topics import Topic, key_parts
+
+PROJECT = Project(id=1, token="phc_one", secret_key="phs_one")
+OTHER_PROJECT = Project(id=2, token="phc_two", secret_key="phs_two")
+
+
+class FakeProjects:
+    """Two projects."""
+
+    def __init__(self, *projects: Project) -> None:
+        self.projects = projects or (PROJECT, OTHER_PROJECT)
+
+    def by_token(self, token: str) -> Project | None:
+        return next((each for each in self.projects if each.token == token), None)
+
+    def by_secret_key(self, key: str) -> Project | None:
+        return next((each for each in self.projects if each.secret_key == key), None)
+
+
+class FakeView:
+    """State as a test wrote it."""
+
+    def __init__(self) -> None:
+        self.states: dict[tuple[int, str, str], GroupState] = {}
+        self.active: dict[tuple[int, str], Mapping[str, str]] = {}
+        self.persons: dict[tuple[int, str], Person] = {}
+
+    def set_group(self, group_type: str, group_key: str, **properties: Any) -> None:
+        place = (PROJECT.id, group_type, group_key)
+        update = GroupUpdate(time_ms=1_000, set=properties)
+        known = self.states.get(place)
+        version = 1 if known is None else known.version + 1
+        self.states[place] = fold_group(known, update, version)
+
+    def set_person(self, distinct_id: str, **properties: Any) -> None:
+        self.persons[PROJECT.id, distinct_id] = Person(
+            distinct_id=distinct_id, properties=properties, is_identified=True, recent={}
+        )
+
+    def group(self, project_id: int, group_type: str, group_key: str) -> GroupState | None:
+        return self.states.get((project_id, group_type, group_key))
+
+    def group_properties(
+        self, project_id: int, group_type: str, group_key: str
+    ) -> Mapping[str, Any] | None:
+        group = self.group(project_id, group_type, group_key)
+        return None if group is None else group.values()
+
+    def groups(
+        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+    ) -> Sequence[tuple[str, GroupState]]:
+        found = [
+            (key, group)
+            for (project, of_type, key), group in sorted(self.states.items(), key=lambda e: e[0])
+            if (project, of_type) == (project_id, group_type)
+            and (after is None or key > after)
+            and (search.lower() in f"{key}\n{group.values().get('name', '')}".lower())
+        ]
+        return found[:limit]
+
+    def active_groups(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Mapping[str, str]:
+        return self.active.get((project_id, distinct_id), {})
+
+    def session_groups(
+        self, project_id: int, session_id: str, distinct_id: str
+    ) -> Mapping[str, str] | None:
+        return None
+
+    def person(self, project_id: int, distinct_id: str) -> Person | None:
+        return self.persons.get((project_id, distinct_id))
+
+
+@dataclass
+class _Definitions:
+    settings: ProjectSettings = field(default_factory=ProjectSettings)
+    rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+class FakeCatalog:
+    """Definitions that compile when they are written; group types as given."""
+
+    def __init__(self, *group_types: str) -> None:
+        types = [
+            GroupType(group_type=name, index=index, created_at_ms=1_000, version=index)
+            for index, name in enumerate(group_types)
+        ]
+        self.group_types = GroupTypesState(version=1, types=types)
+        self._definitions: dict[int, _Definitions] = {}
+        self._snapshots: dict[int, ProjectSnapshot] = {}
+
+    def project(self, project_id: int) -> ProjectSnapshot:
+        if project_id not in self._snapshots:
+            self._snapshots[project_id] = self._compile(project_id)
+        return self._snapshots[project_id]
+
+    def set_flag(self, row: Mapping[str, Any], project_id: int = PROJECT.id) -> None:
+        self.write(project_id, "flag", row["key"], row)
+
+    def write(self, project_id: int, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        definitions = self._definitions.setdefault(project_id, _Definitions())
+        if kind == "flag":
+            definitions.rows[name] = body
+        else:
+            definitions.settings = ProjectSettings(**body)
+        self._snapshots.pop(project_id, None)
+
+    def _compile(self, project_id: int) -> ProjectSnapshot:
+        definitions = self._definitions.get(project_id, _Definitions())
+        rows = list(definitions.rows.values())
+        types = {each.index: each.group_type for each in self.group_types.types}
+        local = orjson.dumps(local_definitions(rows, types))
+        return ProjectSnapshot(
+            settings=definitions.settings,
+            group_types=self.group_types,
+            flag_rows=dict(definitions.rows),
+            flags=compile_flags(rows, types),
+            local_definitions=local,
+            etag=f"{hash(local):x}",
+        )
+
+
+class FakeDefinitionsLog:
+    """A sink and its progress: definitions are in the catalog once they are appended."""
+
+    def __init__(self, catalog: FakeCatalog) -> None:
+        self._catalog = catalog
+        self.appended: list[Append] = []
+        self.is_down = False
+        self.is_lagging = False
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
+        if self.is_down:
+            raise LogUnavailableError("disk full")
+        for each in appends:
+            self.appended.append(each)
+            if each.topic is Topic.DEFINITIONS:
+                project_id, kind, name = key_parts(each.key)
+                body = DefinitionUpdate.from_bytes(each.value).body
+                self._catalog.write(int(project_id), str(kind), str(name), body)
+        return [Position(each.topic, 0, len(self.appended)) for each in appends]
+
+    def is_visible(self, position: Position) -> bool:
+        return not self.is_lagging
+
+    async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
+        return not self.is_lagging
+
+
+class FakeAdmission:
+    """Lets everything in."""
+
+    def admit(self) -> None:
+        return
+
+
+class FakeDeadLetters:
+    """Dead letters as a test wrote them."""
+
+    def __init__(self, *letters: DeadLetter) -> None:
+        self.letters = list(letters)
+        self.replayed: list[str] = []
+
+    async def list(self, project_id: int, *, after: str | None, limit: int) -> Sequence[DeadLetter]:
+        mine = self.letters if project_id == PROJECT.id else []
+        return [each for each in mine if after is None or each.id > after][:limit]
+
+    async def replay(self, project_id: int, ids: Sequence[str]) -> int:
+        known = [each.id for each in self.letters if each.id in ids and project_id == PROJECT.id]
+        self.replayed += known
+        return len(known)
+
+
+class FakeWarnings:
+    """Samples as a test wrote them."""
+
+    def __init__(self) -> None:
+        self.samples: list[IngestionWarning] = []
+
+    def latest(self, project_id: int) -> Sequence[IngestionWarning]:
+        return self.samples if project_id == PROJECT.id else []
