@@ -1,0 +1,166 @@
+"""Apache Kafka as the log: reads without a group, and writes that wait until they are durable."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import TopicPartition as KafkaTopicPartition
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from flagstream.errors import BodyTooLargeError, LogUnavailableError
+from flagstream.ports import Append, LogRecord, Position, TopicPartition
+from flagstream.topics import partition_of
+
+SCHEME = "kafka://"
+MAX_RECORD_BYTES = 4_194_304
+BATCH_RECORDS = 2_000
+_BATCH_BYTES = 262_144
+_POLL_MS = 1_000
+_READ_TIMEOUT_S = 30.0
+
+
+def bootstrap_servers(url: str) -> list[str]:
+    """Take the servers out of ``kafka://host:port[;host:port…]``."""
+    return [server.removeprefix(SCHEME) for server in url.split(";")]
+
+
+class KafkaReader:
+    """Reads topics; each call has a consumer of its own, so that none moves another's position."""
+
+    def __init__(self, url: str) -> None:
+        self._servers = bootstrap_servers(url)
+
+    async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
+        """Read per partition the first offset kept and the next one to be written."""
+        async with self._consumer() as consumer, asyncio.timeout(_READ_TIMEOUT_S):
+            await consumer.topics()  # has it learn the partitions of all topics
+            partitions = [
+                KafkaTopicPartition(topic, partition)
+                for topic in topics
+                for partition in sorted(consumer.partitions_for_topic(topic) or ())
+            ]
+            first = await consumer.beginning_offsets(partitions)
+            after_last = await consumer.end_offsets(partitions)
+        return {TopicPartition(*tp): (first[tp], after_last[tp]) for tp in partitions}
+
+    async def follow(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[Sequence[LogRecord]]:
+        """Read for ever from *positions*, in batches that are never empty."""
+        async with self._consumer() as consumer:
+            _seek(consumer, positions)
+            while True:
+                records = await _fetch(consumer, BATCH_RECORDS)
+                if records:
+                    yield records
+
+    async def read(
+        self, topic_partition: TopicPartition, start: int, limit: int
+    ) -> Sequence[LogRecord]:
+        """Read at most *limit* records from offset *start* on, up to the present end."""
+        records: list[LogRecord] = []
+        partition = KafkaTopicPartition(*topic_partition)
+        async with self._consumer() as consumer, asyncio.timeout(_READ_TIMEOUT_S):
+            end = (await consumer.end_offsets([partition]))[partition]
+            _seek(consumer, {topic_partition: start})
+            while len(records) < limit and await consumer.position(partition) < end:
+                records += await _fetch(consumer, limit - len(records))
+        return records
+
+    @asynccontextmanager
+    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._servers,
+            enable_auto_commit=False,
+            # Retention may have removed the position of a slow reader; all of them join.
+            auto_offset_reset="earliest",
+            max_partition_fetch_bytes=MAX_RECORD_BYTES,
+        )
+        try:
+            await consumer.start()
+            yield consumer
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailableError(f"Kafka cannot be read: {error!r}") from error
+        finally:
+            await consumer.stop()
+
+
+def _seek(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
+    consumer.assign([KafkaTopicPartition(*partition) for partition in positions])
+    for partition, offset in positions.items():
+        consumer.seek(KafkaTopicPartition(*partition), offset)
+
+
+async def _fetch(consumer: AIOKafkaConsumer, limit: int) -> list[LogRecord]:
+    fetched = await consumer.getmany(timeout_ms=_POLL_MS, max_records=limit)
+    return [_log_record(record) for records in fetched.values() for record in records]
+
+
+def _log_record(record: Any) -> LogRecord:
+    key = record.key or b""
+    return LogRecord(
+        record.topic, record.partition, record.offset, record.timestamp, key, record.value
+    )
+
+
+class KafkaSink:
+    """
+    Appends records, acknowledged by all replicas that are in sync.
+
+    An asynchronous context manager; appends wait for each other only where a batch is full.
+    """
+
+    def __init__(self, url: str, partitions: int, *, delivery_timeout_s: float = 10.0) -> None:
+        self._partitions = partitions
+        self._delivery_timeout_s = delivery_timeout_s
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap_servers(url),
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=_BATCH_BYTES,
+            max_request_size=MAX_RECORD_BYTES,
+        )
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self._producer.stop()
+            raise LogUnavailableError(f"Kafka cannot be written: {error!r}") from error
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._producer.stop()
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
+        """
+        Append records; return once they are durable, in the order given.
+
+        Raises:
+            LogUnavailableError: Not all were acknowledged in time; some may still be written.
+            BodyTooLargeError: A record exceeds :data:`MAX_RECORD_BYTES`.
+        """
+        try:
+            async with asyncio.timeout(self._delivery_timeout_s):
+                sent = [await self._send(append) for append in appends]
+                written = await asyncio.gather(*sent)
+        except MessageSizeTooLargeError as error:
+            raise BodyTooLargeError(str(error)) from error
+        except (KafkaError, TimeoutError) as error:
+            raise LogUnavailableError(f"Kafka takes no writes: {error!r}") from error
+        return [Position(record.topic, record.partition, record.offset) for record in written]
+
+    async def _send(self, append: Append) -> asyncio.Future[Any]:
+        partition = partition_of(append.key, self._partitions)
+        sent: asyncio.Future[Any] = await self._producer.send(
+            append.topic.value, append.value, key=append.key, partition=partition
+        )
+        return sent

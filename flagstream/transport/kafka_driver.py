@@ -1,0 +1,192 @@
+"""
+Faust's Kafka driver, corrected where it loses records (faust-streaming 0.15.3).
+
+Everything that we override is in this module. It rests on private names, so the version is pinned
+here as well as in the package's dependencies.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import faust
+from faust.transport.drivers import aiokafka as stock
+from faust.types import TP
+from faust.types.tuples import FutureMessage, Message
+
+from flagstream.errors import LogError
+from flagstream.settings import Settings
+
+from .kafka import MAX_RECORD_BYTES, SCHEME
+
+KNOWN_FAUST = "0.15.3"
+# The fetch that a seek has to wait for; it is short as long as no record may be delivered.
+_UNPOSITIONED_FETCH_S = 0.1
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Faust's settings for an app whose log is ``settings.broker_url``."""
+    return {
+        "broker": settings.broker_url.replace(SCHEME, f"flagstream-{SCHEME}"),
+        "topic_partitions": settings.partitions,
+        "topic_replication_factor": settings.kafka_replication,
+        "topic_disable_leader": True,
+        "broker_commit_interval": 0.2,
+        "broker_heartbeat_interval": 5.0,
+        # Shorter ones evict a worker that is merely busy, longer ones delay its replacement.
+        "broker_session_timeout": 20.0,
+        "consumer_max_fetch_size": MAX_RECORD_BYTES,
+        "producer_max_request_size": MAX_RECORD_BYTES,
+    }
+
+
+class ConsumerThread(stock.AIOKafkaConsumerThread):
+    """The thread that talks to the broker."""
+
+    async def seek_to_start(self, partitions: set[TP]) -> Mapping[TP, int]:
+        """
+        Seek to the committed offsets.
+
+        Returns:
+            The positions; the first offset kept where nothing was committed. The stock driver
+            leaves such a partition where prefetching has brought it, and its records are lost.
+        """
+        starts: Mapping[TP, int] = await self.call_thread(self._seek_to_start, partitions)
+        return starts
+
+    async def _seek_to_start(self, partitions: set[TP]) -> Mapping[TP, int]:
+        consumer = self._ensure_consumer()
+        wanted = stock.ensure_aiokafka_TPset(partitions)
+        starts = {}
+        for partition, first in (await consumer.beginning_offsets(wanted)).items():
+            committed = await consumer.committed(partition)
+            if committed is not None and committed < first:
+                self.log.error(
+                    "%s: deleted by retention before it was folded: offsets %s to %s",
+                    *(partition, committed, first),
+                )
+            start = starts[TP(*partition)] = max(first, committed or 0)
+            consumer.seek(partition, start)
+        return starts
+
+
+class Consumer(stock.Consumer):
+    """
+    A consumer that delivers every source record after a rebalance, and none before.
+
+    Whatever was fetched or delivered before :meth:`perform_seek` has ended is void: it is fetched
+    again, and its acknowledgement does not count.
+    """
+
+    _thread: ConsumerThread
+    _is_positioned = False
+    _seeks = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._fetching = asyncio.Lock()
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def create_topic(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: all topics were made before the start."""
+
+    async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+        """Stop deliveries and commits until the next seek."""
+        self._is_positioned = False
+        await super().on_partitions_revoked(revoked)
+
+    async def perform_seek(self) -> None:
+        """Seek the source partitions to where their folding has to go on."""
+        self._is_positioned = False
+        sources = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
+        await self.maybe_wait_for_commit_to_finish()
+        async with self._fetching:
+            starts = await self._thread.seek_to_start(sources)
+        self._forget_deliveries(sources)
+        for tp, start in starts.items():
+            self._committed_offset[tp] = start
+            self._read_offset[tp] = start or None
+        self._seeks += 1
+        self._is_positioned = True
+
+    def _forget_deliveries(self, sources: set[TP]) -> None:
+        for message in self._unacked_messages:
+            if message.tp in sources:
+                message.acked = True
+        self._clean_unacked_messages()
+        for tp in sources:
+            self._gap.pop(tp, None)
+            self._acked.pop(tp, None)
+            self._acked_index.pop(tp, None)
+
+    async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's signature
+        async with self._fetching:
+            if not self._is_positioned:
+                timeout = min(timeout, _UNPOSITIONED_FETCH_S)
+            records = await super()._getmany(active_partitions, timeout)
+            if self._is_positioned:
+                return records
+            return {tp: batch for tp, batch in records.items() if self._is_changelog_tp(tp)}
+
+    async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 -- Faust's signature
+        """Fetch and deliver, unless a seek has voided the rest of what was fetched."""
+        seeks = self._seeks
+        async for tp, message in super().getmany(timeout):
+            if self._is_changelog_tp(tp) or (self._is_positioned and seeks == self._seeks):
+                yield tp, message
+
+    async def commit(self, *args: Any, **kwargs: Any) -> bool:
+        """Commit, unless the acknowledgements belong to an earlier assignment."""
+        return self._is_positioned and await super().commit(*args, **kwargs)
+
+
+class Producer(stock.Producer):
+    """A producer that knows what it has not delivered yet."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._undelivered: set[FutureMessage] = set()
+
+    def _settings_extra(self) -> Mapping[str, Any]:
+        return {"acks": "all", "enable_idempotence": True}
+
+    async def create_topic(self, *args: Any, **kwargs: Any) -> None:
+        """Do nothing: all topics were made before the start."""
+
+    def send_soon(self, fut: FutureMessage) -> None:
+        """Send a changelog record; :meth:`flush` waits for it."""
+        self._undelivered.add(fut)
+        fut.add_done_callback(self._undelivered.discard)
+        super().send_soon(fut)
+
+    async def flush(self) -> None:
+        """
+        Wait until every changelog record is delivered.
+
+        The stock driver gives up after 0.1 s, and the offsets that are committed then may be ahead
+        of a changelog that is never written.
+
+        Raises:
+            Exception: A record was refused; nothing that it follows from may be committed.
+        """
+        if self._undelivered:
+            delivered, _ = await asyncio.wait(set(self._undelivered))
+            for fut in delivered:
+                fut.result()
+        await super().flush()
+
+
+class Transport(stock.Transport):
+    """Kafka under our own URL scheme, ``flagstream-kafka://``."""
+
+    Consumer = Consumer
+    Producer = Producer
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if faust.__version__ != KNOWN_FAUST:
+            raise LogError(
+                f"faust-streaming: the Kafka driver knows {KNOWN_FAUST}, got {faust.__version__}"
+            )
+        super().__init__(*args, **kwargs)
