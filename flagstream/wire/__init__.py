@@ -1,6 +1,19 @@
 """What clients put on the wire: the only place, besides the routes, that knows its names."""
 
 from .body import decode_body
+from .capture import Captured, Rejection, parse_capture, rejection
+from .events import CapturedEvent, GroupChange, PersonChange
 from .flags import FlagsRequest, parse_flags_request
 
-__all__ = ["FlagsRequest", "decode_body", "parse_flags_request"]
+__all__ = [
+    "Captured",
+    "CapturedEvent",
+    "FlagsRequest",
+    "GroupChange",
+    "PersonChange",
+    "Rejection",
+    "decode_body",
+    "parse_capture",
+    "parse_flags_request",
+    "rejection",
+]

@@ -13,7 +13,7 @@ from . import json_text, lz_string
 
 _MAX_WRAPPINGS = 4
 _FORM_DATA = re.compile(rb"(?:\A|&)data=([^&]*)")
-_FORM_COMPRESSION = re.compile(rb"(?:\A|&)compression=([a-z0-9-]+)")
+_FORM_COMPRESSION = re.compile(rb"(?:\A|&)compression=([A-Za-z0-9-]+)")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]+={0,3}\s*")
 _BASE64_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
 _GZIP_MAGIC = b"\x1f\x8b"

@@ -1,0 +1,268 @@
+"""One captured event: its members, and what it says of persons and groups."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+import orjson
+from uuid_utils import UUID, uuid7
+
+from flagstream.errors import InvalidEventError
+
+from .fields import (
+    MAX_DISTINCT_ID_CHARS,
+    MAX_GROUP_KEY_CHARS,
+    group_key,
+    group_keys,
+    is_list,
+    is_number,
+    is_object,
+    number_text,
+)
+from .times import event_time_ms
+
+_MAX_NAME_CHARS = 200
+_NEVER_MERGED = frozenset(
+    [
+        "anonymous",
+        "guest",
+        "distinctid",
+        "distinct_id",
+        "id",
+        "not_authenticated",
+        "email",
+        "undefined",
+        "true",
+        "false",
+    ]
+)
+_NEVER_MERGED_EXACTLY = frozenset(["", "[object Object]", "NaN", "None", "none", "null", "0"])
+_MERGES = {
+    "$identify": "$anon_distinct_id",
+    "$create_alias": "alias",
+}
+_A_GROUP_NAME = f"1 to {MAX_GROUP_KEY_CHARS} characters"
+
+
+class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
+    """What a ``$groupidentify`` says of a group."""
+
+    group_type: str
+    group_key: str
+    set: Mapping[str, Any]
+    unset: Sequence[str]
+
+
+class PersonChange(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What an event says of the person behind its distinct id.
+
+    Attributes:
+        merge: Another id of the same person; None where there is none that may be merged.
+    """
+
+    set: Mapping[str, Any]
+    set_once: Mapping[str, Any]
+    unset: Sequence[str]
+    merge: str | None
+
+
+_NO_CHANGE = PersonChange(set={}, set_once={}, unset=(), merge=None)
+
+
+class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An accepted event.
+
+    Attributes:
+        uuid: Canonical text; retries carry the same.
+        time_ms: Corrected for the client's clock; may be wrong, even in the future.
+        properties: As sent, with the changes of the person that came beside them.
+        groups: Key by type; None where the event says nothing of groups.
+        session_id: None also for events of servers, which are in nobody's session.
+        group: None where the event changes no group.
+        person: None where the event changes no person.
+    """
+
+    uuid: str
+    name: str
+    distinct_id: str
+    time_ms: int
+    received_ms: int
+    properties: Mapping[str, Any]
+    groups: Mapping[str, str] | None
+    session_id: str | None
+    group: GroupChange | None
+    person: PersonChange | None
+
+
+class Envelope(NamedTuple):
+    """
+    What a request says of all its events.
+
+    Attributes:
+        default_name: Of events without one; "" where each must have one.
+    """
+
+    received_ms: int
+    sent_at_ms: int | None
+    default_name: str
+
+
+def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
+    """
+    Read one event.
+
+    Raises:
+        InvalidRequestError: Naming the field.
+    """
+    if not is_object(event):
+        raise InvalidEventError("event", "an object", event)
+    name = _name(event.get("event") or envelope.default_name)
+    properties = _properties(event)
+    distinct_id = _distinct_id(event.get("distinct_id"), properties.get("distinct_id"))
+    groups = properties.get("$groups")
+    return CapturedEvent(
+        uuid=_uuid(event.get("uuid")),
+        name=name,
+        distinct_id=distinct_id,
+        time_ms=event_time_ms(
+            timestamp=event.get("timestamp"),
+            offset=event.get("offset"),
+            sent_at_ms=None if properties.get("$ignore_sent_at") is True else envelope.sent_at_ms,
+            received_ms=envelope.received_ms,
+        ),
+        received_ms=envelope.received_ms,
+        properties=properties,
+        groups=group_keys(groups, "properties.$groups") if is_object(groups) else None,
+        session_id=_session_id(properties),
+        group=_group_change(properties) if name == "$groupidentify" else None,
+        person=_person_change(name, distinct_id, properties),
+    )
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME_CHARS:
+        raise InvalidEventError("event", f"a name of 1 to {_MAX_NAME_CHARS} characters", value)
+    return value
+
+
+def _uuid(value: Any) -> str:
+    if value is None or value == "":
+        return str(uuid7())
+    try:
+        return str(UUID(value))
+    except (ValueError, TypeError):
+        raise InvalidEventError("uuid", "a UUID", value) from None
+
+
+def _distinct_id(*values: Any) -> str:
+    for value in values:
+        if value is None or value == "":
+            continue
+        return id_text(value)[:MAX_DISTINCT_ID_CHARS]
+    raise InvalidEventError("distinct_id", "an id", values[0])
+
+
+def id_text(value: Any) -> str:
+    """Write a distinct id of any type as text; clients do send numbers and objects."""
+    if isinstance(value, str):
+        return value
+    if is_number(value):
+        return number_text(value)
+    return orjson.dumps(value).decode()
+
+
+def _properties(event: Mapping[str, Any]) -> dict[str, Any]:
+    """Read the properties; changes of the person beside them go before those within."""
+    properties = event.get("properties")
+    if properties is None:
+        properties = dict[str, Any]()
+    if not is_object(properties):
+        raise InvalidEventError("properties", "an object", properties)
+    for name in ("$set", "$set_once"):
+        beside = event.get(name)
+        if beside:
+            properties[name] = {**_object(properties, name), **_object(event, name)}
+    if "$unset" in event:
+        properties["$unset"] = event["$unset"]
+    return properties
+
+
+def _object(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = members.get(name)
+    if value is None:
+        return {}
+    if not is_object(value):
+        raise InvalidEventError(name, "an object", value)
+    return value
+
+
+def _names(members: Mapping[str, Any], name: str) -> Sequence[str]:
+    """Read names as a list; some clients send an object with the names as keys."""
+    value = members.get(name)
+    if value is None:
+        return ()
+    if is_object(value):
+        return list(value)
+    if not is_list(value) or not all(isinstance(each, str) for each in value):
+        raise InvalidEventError(name, "a list of names", value)
+    return value
+
+
+def _session_id(properties: Mapping[str, Any]) -> str | None:
+    session_id = properties.get("$session_id")
+    if not session_id or properties.get("$is_server") or not isinstance(session_id, str):
+        return None
+    return session_id[:MAX_DISTINCT_ID_CHARS]
+
+
+def _group_change(properties: Mapping[str, Any]) -> GroupChange:
+    if _has_no_profile(properties):
+        raise InvalidEventError("properties.$process_person_profile", "true", got=False)
+    group_type, key = properties.get("$group_type"), group_key(properties.get("$group_key"))
+    if not isinstance(group_type, str) or not 0 < len(group_type) <= MAX_GROUP_KEY_CHARS:
+        raise InvalidEventError("properties.$group_type", _A_GROUP_NAME, group_type)
+    if key is None or len(key) > MAX_GROUP_KEY_CHARS:
+        raise InvalidEventError(
+            "properties.$group_key", f"{_A_GROUP_NAME} or a number", properties.get("$group_key")
+        )
+    return GroupChange(
+        group_type=group_type,
+        group_key=key,
+        set=_object(properties, "$group_set"),
+        unset=_names(properties, "$group_unset"),
+    )
+
+
+def _person_change(
+    name: str, distinct_id: str, properties: Mapping[str, Any]
+) -> PersonChange | None:
+    if _has_no_profile(properties):
+        return None
+    change = PersonChange(
+        set=_object(properties, "$set"),
+        set_once=_object(properties, "$set_once"),
+        unset=_names(properties, "$unset"),
+        merge=_merge(name, distinct_id, properties),
+    )
+    return change if change != _NO_CHANGE else None
+
+
+def _has_no_profile(properties: Mapping[str, Any]) -> bool:
+    return properties.get("$process_person_profile") is False
+
+
+def _merge(name: str, distinct_id: str, properties: Mapping[str, Any]) -> str | None:
+    if (member := _MERGES.get(name)) is None:
+        return None
+    value = properties.get(member)
+    other = "" if value is None else id_text(value)[:MAX_DISTINCT_ID_CHARS]
+    if other == distinct_id or _is_never_merged(other) or _is_never_merged(distinct_id):
+        return None
+    return other
+
+
+def _is_never_merged(distinct_id: str) -> bool:
+    """Tell ids that many people share because a client's code went wrong."""
+    return distinct_id in _NEVER_MERGED_EXACTLY or distinct_id.lower() in _NEVER_MERGED
