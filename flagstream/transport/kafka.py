@@ -30,17 +30,17 @@ def bootstrap_servers(url: str) -> list[str]:
 class KafkaReader:
     """Reads topics; each call has a consumer of its own, so that none moves another's position."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, partitions: int) -> None:
         self._servers = bootstrap_servers(url)
+        self._partitions = partitions
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
         """Read per partition the first offset kept and the next one to be written."""
         async with self._consumer() as consumer, asyncio.timeout(_READ_TIMEOUT_S):
-            await consumer.topics()  # has it learn the partitions of all topics
             partitions = [
                 KafkaTopicPartition(topic, partition)
                 for topic in topics
-                for partition in sorted(consumer.partitions_for_topic(topic) or ())
+                for partition in range(self._partitions)
             ]
             first = await consumer.beginning_offsets(partitions)
             after_last = await consumer.end_offsets(partitions)

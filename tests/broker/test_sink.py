@@ -1,0 +1,89 @@
+"""Writes to a real Kafka that goes away and comes back."""
+
+import asyncio
+import time
+
+import pytest
+
+from flagstream.errors import LogUnavailableError
+from flagstream.ports import Append
+from flagstream.settings import Settings
+from flagstream.topics import Topic
+from flagstream.transport.kafka import KafkaReader, KafkaSink
+from flagstream.transport.kafka_topics import create_topics
+
+pytestmark = pytest.mark.broker
+PARTITIONS = 2
+BOUND_S = 2.0
+
+
+@pytest.fixture
+async def sink(kafka):
+    await create_topics(Settings(broker_url=kafka.url, partitions=PARTITIONS))
+    async with KafkaSink(kafka.url, PARTITIONS, delivery_timeout_s=BOUND_S) as sink:
+        yield sink
+
+
+def update(value):
+    return Append(Topic.EVENTS, b"key", value)
+
+
+async def values_in(kafka):
+    reader = KafkaReader(kafka.url, PARTITIONS)
+    bounds = await reader.bounds([Topic.EVENTS])
+    return [
+        record.value
+        for partition, (start, end) in bounds.items()
+        for record in await reader.read(partition, start, end - start)
+    ]
+
+
+class TestKafkaSink:
+    async def test_dead_broker_then_back(self, kafka, sink):
+        """
+        A dead broker is an error within the bound; once it is back, writes are taken again, and
+        what was acknowledged before is there.
+        """
+        await sink.append([update(b"before")])
+        kafka.kill()
+        started = time.monotonic()
+        with pytest.raises(LogUnavailableError):
+            await sink.append([update(b"meanwhile")])
+        waited_s = time.monotonic() - started
+
+        kafka.up()
+        async with asyncio.timeout(30):
+            while not await self.is_taken(sink):
+                pass
+        values = await values_in(kafka)
+
+        assert waited_s < BOUND_S + 1
+        assert ("before", "after") == (values[0].decode(), values[-1].decode())
+
+    @staticmethod
+    async def is_taken(sink):
+        try:
+            await sink.append([update(b"after")])
+        except LogUnavailableError:
+            return False
+        return True
+
+    async def test_start_without_a_broker(self, kafka):
+        """
+        A sink that finds no broker says so at once.
+        """
+        url = kafka.url
+        kafka.kill()
+
+        with pytest.raises(LogUnavailableError, match="cannot be written"):
+            async with KafkaSink(url, PARTITIONS):
+                pass
+
+    async def test_reads_without_a_broker(self, kafka):
+        """
+        A reader that finds no broker says so at once.
+        """
+        kafka.kill()
+
+        with pytest.raises(LogUnavailableError, match="cannot be read"):
+            await KafkaReader(kafka.url, PARTITIONS).bounds([Topic.EVENTS])
