@@ -67,23 +67,3 @@ class TestKafkaSink:
         except LogUnavailableError:
             return False
         return True
-
-    async def test_start_without_a_broker(self, kafka):
-        """
-        A sink that finds no broker says so at once.
-        """
-        url = kafka.url
-        kafka.kill()
-
-        with pytest.raises(LogUnavailableError, match="cannot be written"):
-            async with KafkaSink(url, PARTITIONS):
-                pass
-
-    async def test_reads_without_a_broker(self, kafka):
-        """
-        A reader that finds no broker says so at once.
-        """
-        kafka.kill()
-
-        with pytest.raises(LogUnavailableError, match="cannot be read"):
-            await KafkaReader(kafka.url, PARTITIONS).bounds([Topic.EVENTS])
