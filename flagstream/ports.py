@@ -1,7 +1,7 @@
 """What HTTP needs from the rest: protocols, and the values that cross them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from flagstream.flags import FlagSet
@@ -133,6 +133,19 @@ class Person:
     recent: Mapping[str, int]
 
 
+class GroupPage(NamedTuple):
+    """
+    Groups in the order of their encoded keys.
+
+    Attributes:
+        after: The key behind which the list goes on, also where no group was found so far; None
+            where the list has ended.
+    """
+
+    groups: Sequence[tuple[str, GroupState]]
+    after: str | None
+
+
 class StateView(Protocol):
     """
     Reads of group, session and person state: microseconds, no await, never from a Faust table.
@@ -152,9 +165,12 @@ class StateView(Protocol):
 
     def groups(
         self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
-    ) -> Sequence[tuple[str, GroupState]]:
+    ) -> GroupPage:
         """
-        List groups in the order of their keys.
+        List groups.
+
+        One call examines a bounded number of them, so a page of a search may be short, or empty,
+        and yet not be the last.
 
         Args:
             search: Part of the key or of the property ``name``, in any case; "" for all.
@@ -237,7 +253,7 @@ class Project:
 
     id: int
     token: str
-    secret_key: str = ""
+    secret_key: str = field(default="", repr=False)
 
 
 class Projects(Protocol):

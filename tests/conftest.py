@@ -1,10 +1,12 @@
 """Fixtures for every part of the suite."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.kafka import Kafka
+from tests.server import Server
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +27,26 @@ async def kafka(_kafka: Kafka) -> AsyncIterator[Kafka]:
 
     _kafka.up()
     await _kafka.wipe()
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Make servers, each with a data directory of its own; none outlives its test."""
+    servers: list[Server] = []
+
+    def make(**settings: object) -> Server:
+        servers.append(Server(tmp_path / f"data-{len(servers)}", **settings))
+        return servers[-1]
+
+    yield make
+
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def server(make_server: Callable[..., Server]) -> Server:
+    """A running server with an empty log."""
+    server = make_server()
+    server.start()
+    return server

@@ -1,0 +1,5 @@
+"""``python -m flagstream``."""
+
+from flagstream.cli import main
+
+main()

@@ -1,0 +1,61 @@
+"""What a server says when it is ready: where it is, whose keys it takes, and what to try."""
+
+from flagstream.keys import KEYS_FILE
+from flagstream.settings import Settings
+
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- compared, not bound
+_TEMPLATE = """
+flagstream is ready at {url}
+
+  project token   {token}
+  secret key      {secret_key}
+  data            {data}
+
+Try it:
+{commands}
+"""
+_CAPTURE = """\
+  # an event of a person who acts for the organization acme
+  curl {url}/capture/ -H 'Content-Type: application/json' -d '{{"api_key": "{token}",
+    "event": "signed in", "distinct_id": "user-1",
+    "properties": {{"$groups": {{"organization": "acme"}}}}}}'"""
+_FLAGS = """\
+  # the flags of that person
+  curl '{url}/flags/?v=2' -H 'Content-Type: application/json' -d '{{"token": "{token}",
+    "distinct_id": "user-1", "groups": {{"organization": "acme"}}}}'"""
+_GROUPS = """\
+  # the groups that were seen
+  curl '{url}/api/projects/@current/groups/?group_type_index=0' \\
+    -H "Authorization: Bearer {bearer}\""""
+
+
+def server_url(settings: Settings, port: int) -> str:
+    """Write the address under which this machine reaches the server."""
+    return f"http://{_WILDCARDS.get(settings.host, settings.host)}:{port}"
+
+
+def banner(settings: Settings, token: str, port: int) -> str:
+    """
+    Write the banner; it says where the secret key is, never what it is.
+
+    Args:
+        port: That was bound, as the setting may be 0.
+    """
+    keys_file = settings.data_dir.absolute() / KEYS_FILE
+    if settings.secret_key.get_secret_value():
+        secret_key, bearer = "as set", "$FLAGSTREAM_SECRET_KEY"
+    else:
+        secret_key = f"in {keys_file}"
+        bearer = f"$(sed -n 's/.*\\(phs_[A-Za-z0-9_-]*\\).*/\\1/p' '{keys_file}')"
+    url = server_url(settings, port)
+    commands = "\n\n".join(
+        command.format(url=url, token=token, bearer=bearer)
+        for command in (_CAPTURE, _FLAGS, _GROUPS)
+    )
+    return _TEMPLATE.format(
+        url=url,
+        token=token,
+        secret_key=secret_key,
+        data=settings.broker_url or settings.data_dir.absolute(),
+        commands=commands,
+    )

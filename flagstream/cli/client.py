@@ -1,0 +1,89 @@
+"""The management API of a running server, as the command line uses it."""
+
+import http.client
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
+
+from flagstream.errors import FlagstreamError, quote
+
+_TIMEOUT_S = 30
+_PAGE = 1_000
+Document = dict[str, Any]
+
+
+class ServerError(FlagstreamError):
+    """The server refused a request or was not reached; the message says which and why."""
+
+
+class Client:
+    """A holder of a secret key who talks to a server."""
+
+    def __init__(self, url: str, secret_key: str) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise ServerError(f"--url: expected http://HOST:PORT, got {quote(url)}")
+        self._url = url.rstrip("/")
+        self._secret_key = secret_key
+
+    def flags(self) -> Iterator[Document]:
+        """Read all flags that are not deleted."""
+        query: Document = {"limit": _PAGE, "offset": 0}
+        while True:
+            page = self._request("GET", f"feature_flags/?{urlencode(query)}")
+            yield from page["results"]
+            if page["next"] is None:
+                return
+            query["offset"] += _PAGE
+
+    def create_flag(self, body: Mapping[str, Any]) -> None:
+        """Add a flag."""
+        self._request("POST", "feature_flags/", body)
+
+    def update_flag(self, flag_id: int, body: Mapping[str, Any]) -> None:
+        """Change members of a flag."""
+        self._request("PATCH", f"feature_flags/{flag_id}/", body)
+
+    def dead_letters(self) -> Iterator[Document]:
+        """Read all dead letters, oldest first."""
+        query: Document = {}
+        while True:
+            page = self._request("GET", f"dead_letters/?{urlencode(query)}")
+            yield from page["results"]
+            if page["next_after"] is None:
+                return
+            query["after"] = page["next_after"]
+
+    def replay(self, ids: list[str]) -> int:
+        """Fold dead letters once more; tells how many there were."""
+        replayed: int = self._request("POST", "dead_letters/replay/", {"ids": ids})["replayed"]
+        return replayed
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+        request = Request(  # noqa: S310 -- the constructor allows only HTTP
+            f"{self._url}/api/projects/@current/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={
+                "Authorization": f"Bearer {self._secret_key}",
+                "Content-Type": "application/json",
+            },
+        )
+        try:
+            with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 -- as above
+                document: Document = json.load(response)
+        except HTTPError as error:
+            raise ServerError(f"{self._url} answered {error.code}: {_detail(error)}") from None
+        except (URLError, OSError, http.client.HTTPException, ValueError) as error:
+            reason = getattr(error, "reason", error)
+            raise ServerError(f"{self._url} does not answer as flagstream does: {reason}") from None
+        return document
+
+
+def _detail(error: HTTPError) -> str:
+    try:
+        return str(json.load(error)["detail"])
+    except (ValueError, TypeError, KeyError, OSError):
+        return str(error.reason)

@@ -1,0 +1,72 @@
+"""``serve``, ``verify`` and ``dead-letters``: running a server and looking after it."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import (
+    broker_option,
+    client_options,
+    example,
+    listen_options,
+    make_client,
+    read_settings,
+    storage_options,
+)
+
+
+@click.command(
+    epilog=example("flagstream serve --data /var/lib/flagstream --host 0.0.0.0 --port 8080")
+)
+@storage_options
+@listen_options
+@broker_option
+def serve(config: Path | None, **options: Any) -> None:
+    """
+    Start a server; it stops on SIGTERM or SIGINT once what it accepted is written.
+
+    Options go before FLAGSTREAM_... variables, those go before the file of settings.
+    """
+    settings = read_settings(config, **options)
+    # Faust takes half a second to import, which the other commands do not need to wait for.
+    from flagstream import worker  # noqa: PLC0415
+
+    worker.serve(settings)
+
+
+@click.command(epilog=example("flagstream verify --data /var/lib/flagstream"))
+@storage_options
+@broker_option
+def verify(config: Path | None, **options: Any) -> None:
+    """
+    Fold the log anew and compare tables and views with the result.
+
+    The server has to be stopped. Every difference is a line on stderr; the exit code is 1 if there
+    is any.
+    """
+    settings = read_settings(config, **options)
+    from flagstream import verify as verification  # noqa: PLC0415 -- as above
+
+    verification.verify(settings)
+
+
+@click.group(epilog=example("flagstream dead-letters list"))
+def dead_letters() -> None:
+    """Look after records of the log that could not be folded."""
+
+
+@dead_letters.command("list", epilog=example("flagstream dead-letters list"))
+@client_options
+def list_dead_letters(**options: Any) -> None:
+    """Print the dead letters of a running server, one a line: id, topic, reason."""
+    for letter in make_client(**options).dead_letters():
+        click.echo(f"{letter['id']}\t{letter['topic']}\t{letter['reason']}")
+
+
+@dead_letters.command("replay", epilog=example("flagstream dead-letters replay 0-17 0-18"))
+@click.argument("ids", nargs=-1, required=True)
+@client_options
+def replay_dead_letters(ids: tuple[str, ...], **options: Any) -> None:
+    """Fold the dead letters IDS of a running server once more."""
+    click.echo(f"{make_client(**options).replay(list(ids))} replayed")
