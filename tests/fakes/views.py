@@ -11,6 +11,7 @@ from flagstream.flags import compile_flags, local_definitions
 from flagstream.ports import (
     Append,
     DeadLetter,
+    GroupPage,
     IngestionWarning,
     Person,
     Position,
@@ -71,7 +72,7 @@ class FakeView:
 
     def groups(
         self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
-    ) -> Sequence[tuple[str, GroupState]]:
+    ) -> GroupPage:
         found = [
             (key, group)
             for (project, of_type, key), group in sorted(self.states.items(), key=lambda e: e[0])
@@ -79,7 +80,8 @@ class FakeView:
             and (after is None or key > after)
             and (search.lower() in f"{key}\n{group.values().get('name', '')}".lower())
         ]
-        return found[:limit]
+        page = found[:limit]
+        return GroupPage(page, page[-1][0] if len(found) > limit else None)
 
     def active_groups(
         self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int

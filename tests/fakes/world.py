@@ -1,0 +1,47 @@
+"""Everything behind HTTP, faked at the ports, in the hands of a test."""
+
+from dataclasses import dataclass, field
+
+from flagstream.api import Services
+from flagstream.settings import Settings
+from tests.fakes.views import (
+    FakeAdmission,
+    FakeCatalog,
+    FakeDeadLetters,
+    FakeDefinitionsLog,
+    FakeProjects,
+    FakeView,
+    FakeWarnings,
+)
+
+NOW_MS = 1_764_000_000_000
+
+
+@dataclass
+class World:
+    """What a test arranges before it asks."""
+
+    catalog: FakeCatalog = field(default_factory=lambda: FakeCatalog("company", "project"))
+    view: FakeView = field(default_factory=FakeView)
+    dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
+    warnings: FakeWarnings = field(default_factory=FakeWarnings)
+    settings: Settings = field(default_factory=Settings)
+    is_ready: bool = True
+
+    def __post_init__(self) -> None:
+        self.log = FakeDefinitionsLog(self.catalog)
+
+    def services(self) -> Services:
+        return Services(
+            settings=self.settings,
+            sink=self.log,
+            view=self.view,
+            catalog=self.catalog,
+            progress=self.log,
+            admission=FakeAdmission(),
+            projects=FakeProjects(),
+            dead_letters=self.dead_letters,
+            warnings=self.warnings,
+            is_ready=lambda: self.is_ready,
+            clock_ms=lambda: NOW_MS,
+        )

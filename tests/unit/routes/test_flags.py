@@ -1,0 +1,501 @@
+"""`/flags` and `/decide` in every version and spelling."""
+
+import base64
+import gzip
+import json
+import uuid
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flagstream.ports import ProjectSettings
+from tests.fakes.views import OTHER_PROJECT, PROJECT
+from tests.fakes.world import NOW_MS
+
+ASKED = {"token": PROJECT.token, "distinct_id": "anna"}
+ACME = {**ASKED, "groups": {"company": "acme"}}
+
+
+def flag_row(key: str, *, flag_id: int = 1, test: Any = None, group: bool = True, **members: Any):
+    """A flag on for whoever passes *test*, by default for all."""
+    kind = {"type": "group", "group_type_index": 0} if group else {"type": "person"}
+    properties = [] if test is None else [{"operator": "exact", **kind, **test}]
+    filters = {"groups": [{"properties": properties, "rollout_percentage": 100}]}
+    if group:
+        filters["aggregation_group_type_index"] = 0
+    filters |= members.pop("filters", {})
+    return {
+        "id": flag_id,
+        "key": key,
+        "name": "About it",
+        "filters": filters,
+        "active": True,
+        "deleted": False,
+        "version": 3,
+        "bucketing": "murmur3",
+        **members,
+    }
+
+
+PRO = flag_row("pro", test={"key": "plan", "value": "pro"})
+
+
+async def flags_of(client, body, query="v=2", **headers):
+    response = await client.post(f"/flags/?{query}", json=body, headers=headers)
+    assert response.status == 200, await response.text()
+    return await response.json()
+
+
+def enabled(answer):
+    return {key for key, flag in answer["flags"].items() if flag["enabled"]}
+
+
+class TestAnswer:
+    async def test_version_2(self, client, world):
+        """
+        A v=2 answer has the members that clients read, in their order.
+        """
+        world.catalog.set_flag(
+            PRO | {"filters": {**PRO["filters"], "payloads": {"true": '{"a":1}'}}}
+        )
+        world.view.set_group("company", "acme", plan="pro")
+
+        answer = await flags_of(client, ACME)
+
+        assert ["flags", "errorsWhileComputingFlags", "requestId", "evaluatedAt"] == list(answer)
+        assert NOW_MS == answer["evaluatedAt"]
+        assert not answer["errorsWhileComputingFlags"]
+        flag = answer["flags"]["pro"]
+        assert ("pro", True, None) == (flag["key"], flag["enabled"], flag["variant"])
+        assert {
+            "code": "condition_match",
+            "condition_index": 0,
+            "description": "Matched condition set 1",
+        } == flag["reason"]
+        assert (1, 3, '{"a":1}') == tuple(
+            flag["metadata"][name] for name in ("id", "version", "payload")
+        )
+
+    async def test_newer_versions_have_the_shape_of_2(self, client, world):
+        """
+        v=3 and v=4 are answered as v=2, which python reads by the absence of `value`.
+        """
+        world.catalog.set_flag(PRO)
+        world.view.set_group("company", "acme", plan="pro")
+
+        answers = [await flags_of(client, ACME, f"v={version}") for version in (2, 3, 4)]
+
+        assert answers[0]["flags"] == answers[1]["flags"] == answers[2]["flags"]
+        assert "value" not in answers[2]["flags"]["pro"]
+
+    @pytest.mark.parametrize(
+        ("path", "expected"),
+        [
+            ("/flags/?v=1", {"on": True, "off": False}),
+            ("/flags?config=true", {"on": True, "off": False}),
+            ("/decide/", ["on"]),
+            ("/decide?v=1", ["on"]),
+            ("/decide/?v=2", {"on": True}),
+            ("/decide/?v=3", {"on": True, "off": False}),
+        ],
+    )
+    async def test_older_versions(self, client, world, path, expected):
+        """
+        Old clients get the flags in the shape of the version that they ask for.
+        """
+        world.catalog.set_flag(flag_row("on", group=False))
+        world.catalog.set_flag(
+            flag_row("off", flag_id=2, group=False, test={"key": "x", "value": "y"})
+        )
+
+        answer = await (await client.post(path, json=ASKED)).json()
+
+        assert expected == answer["featureFlags"]
+
+    async def test_payloads_of_older_versions(self, client, world):
+        """
+        The legacy shape carries payloads by flag key.
+        """
+        world.catalog.set_flag(flag_row("on", group=False, filters={"payloads": {"true": "[1]"}}))
+
+        answer = await flags_of(client, ASKED, "v=1")
+
+        assert {"on": "[1]"} == answer["featureFlagPayloads"]
+
+    @pytest.mark.parametrize(
+        ("path", "has_config"),
+        [
+            ("/flags/?v=2", False),
+            ("/flags/?v=2&config=true", True),
+            ("/flags/?v=2&config=", True),
+            ("/flags/?v=2&config=false", False),
+            ("/flags/", True),
+            ("/decide/?v=3", True),
+            ("/decide/?v=4", True),
+            ("/decide/?v=12", True),
+        ],
+    )
+    async def test_configuration(self, client, path, has_config):
+        """
+        The configuration comes with `config=true`, with `/decide`, and where nothing is named.
+        """
+        answer = await (await client.post(path, json=ASKED)).json()
+
+        assert has_config == ("supportedCompression" in answer)
+        assert "requestId" in answer
+
+    @pytest.mark.parametrize("path", ["/flags", "/flags/?v=2", "/decide/", "/decide?v=3"])
+    async def test_probes(self, client, path):
+        """
+        GET answers no flags with the configuration, HEAD and OPTIONS are answered.
+        """
+        answer = await (await client.get(path)).json()
+
+        assert {} == answer["flags"]
+        assert answer["hasFeatureFlags"] is True
+        assert (await client.head(path)).status == 200
+        options = await client.options(path)
+        assert options.status == 204
+        assert "POST" in options.headers["Allow"]
+
+    async def test_request_id_is_echoed(self, client):
+        """
+        A uuid in `X-Request-Id` comes back, anything else is replaced.
+        """
+        wanted = str(uuid.uuid4())
+
+        assert wanted == (await flags_of(client, ASKED, **{"X-Request-Id": wanted}))["requestId"]
+        fresh = (await flags_of(client, ASKED, **{"X-Request-Id": "nonsense"}))["requestId"]
+        assert 7 == uuid.UUID(fresh).version
+
+    async def test_inactive_and_deleted_flags_are_left_out(self, client, world):
+        """
+        An inactive or deleted flag is not answered at all.
+        """
+        world.catalog.set_flag(flag_row("inactive", group=False, active=False))
+        world.catalog.set_flag(flag_row("deleted", flag_id=2, group=False, deleted=True))
+
+        assert {} == (await flags_of(client, ASKED))["flags"]
+
+    async def test_disable_flags(self, client, world):
+        """
+        With `disable_flags` nothing is evaluated, and no distinct id is needed.
+        """
+        world.catalog.set_flag(flag_row("on", group=False))
+
+        answer = await flags_of(client, {"token": PROJECT.token, "disable_flags": True})
+
+        assert {} == answer["flags"]
+
+    @pytest.mark.parametrize("name", ["flag_keys", "flag_keys_to_evaluate"])
+    async def test_only_named_flags(self, client, world, name):
+        """
+        A request can name the flags that it wants.
+        """
+        for flag_id, key in enumerate(("a", "b", "c"), start=1):
+            world.catalog.set_flag(flag_row(key, flag_id=flag_id, group=False))
+
+        answer = await flags_of(client, {**ASKED, name: ["a", "c", "unknown"]})
+
+        assert {"a", "c"} == set(answer["flags"])
+
+
+class TestGroups:
+    async def test_group_without_key(self, client, world):
+        """
+        Without a group a group flag is off for want of its group.
+        """
+        world.catalog.set_flag(PRO)
+
+        answer = await flags_of(client, ASKED)
+
+        assert "no_group_type" == answer["flags"]["pro"]["reason"]["code"]
+
+    @pytest.mark.parametrize(
+        ("key", "is_on"),
+        [("5", True), (5, True), (5.0, True), (True, False), ({}, False), ("", False)],
+    )
+    async def test_keys(self, client, world, key, is_on):
+        """
+        A number names the group of its text; what is neither text nor number names none.
+        """
+        world.catalog.set_flag(PRO)
+        world.view.set_group("company", "5", plan="pro")
+
+        answer = await flags_of(client, {**ASKED, "groups": {"company": key}})
+
+        assert is_on == ("pro" in enabled(answer))
+
+    async def test_remembered_group_fills_what_is_left_out(self, client, world):
+        """
+        A request that forgets the group gets the answer of the session's active group.
+        """
+        world.catalog.set_flag(PRO)
+        world.view.set_group("company", "acme", plan="pro")
+        world.view.active[PROJECT.id, "anna"] = {"company": "acme"}
+
+        assert {"pro"} == enabled(await flags_of(client, ASKED))
+        assert {"pro"} == enabled(await flags_of(client, {**ASKED, "groups": {"project": "p"}}))
+
+    async def test_named_group_wins_over_remembered(self, client, world):
+        """
+        Of each type the request's own group counts.
+        """
+        world.catalog.set_flag(PRO)
+        world.view.set_group("company", "acme", plan="pro")
+        world.view.set_group("company", "free", plan="free")
+        world.view.active[PROJECT.id, "anna"] = {"company": "acme"}
+
+        assert set() == enabled(await flags_of(client, {**ASKED, "groups": {"company": "free"}}))
+
+    async def test_memory_can_be_turned_off(self, client, world):
+        """
+        A project may want only what the request names.
+        """
+        world.catalog.set_flag(PRO)
+        world.view.set_group("company", "acme", plan="pro")
+        world.view.active[PROJECT.id, "anna"] = {"company": "acme"}
+        settings_ = ProjectSettings(remember_active_groups=False)
+        body = {name: getattr(settings_, name) for name in settings_.__slots__}
+        world.catalog.write(PROJECT.id, "project", "1", body)
+
+        assert set() == enabled(await flags_of(client, ASKED))
+
+    async def test_group_properties_of_the_request_win(self, client, world):
+        """
+        Stored properties are overridden key by key.
+        """
+        world.catalog.set_flag(PRO)
+        world.catalog.set_flag(flag_row("big", flag_id=2, test={"key": "size", "value": "9"}))
+        world.view.set_group("company", "acme", plan="free", size=9)
+
+        answer = await flags_of(client, {**ACME, "group_properties": {"company": {"plan": "pro"}}})
+
+        assert {"pro", "big"} == enabled(answer)
+
+    async def test_group_key_cannot_be_overridden(self, client, world):
+        """
+        `$group_key` is the key that the request names, whatever its properties claim.
+        """
+        world.catalog.set_flag(flag_row("one", test={"key": "$group_key", "value": "acme"}))
+
+        lie = {"group_properties": {"company": {"$group_key": "other"}}}
+
+        assert {"one"} == enabled(await flags_of(client, {**ACME, **lie}))
+
+    async def test_change_of_a_group_is_in_the_next_answer(self, client, world):
+        """
+        Nothing kept ready outlives the state or the definition it was made of.
+        """
+        world.catalog.set_flag(PRO)
+        seen = []
+        for plan in ("pro", "free", "pro"):
+            world.view.set_group("company", "acme", plan=plan)
+            seen.append("pro" in enabled(await flags_of(client, ACME)))
+        world.catalog.set_flag({**PRO, "active": False})
+
+        assert [True, False, True] == seen
+        assert {} == (await flags_of(client, ACME))["flags"]
+
+
+class TestPersons:
+    async def test_stored_and_named_properties(self, client, world):
+        """
+        A person's stored properties count, and the request's go before them.
+        """
+        world.catalog.set_flag(flag_row("nl", group=False, test={"key": "country", "value": "nl"}))
+        world.view.set_person("anna", country="nl")
+
+        assert {"nl"} == enabled(await flags_of(client, ASKED))
+        named = {**ASKED, "person_properties": {"country": "de"}}
+        assert set() == enabled(await flags_of(client, named))
+
+    async def test_distinct_id_is_a_property(self, client, world):
+        """
+        A flag can test the distinct id.
+        """
+        test = {"key": "distinct_id", "value": "anna"}
+        world.catalog.set_flag(flag_row("me", group=False, test=test))
+
+        assert {"me"} == enabled(await flags_of(client, ASKED))
+
+    async def test_initial_properties_are_filled(self, client, world):
+        """
+        Where the first visit is unknown, today's properties are the first.
+        """
+        test = {"key": "$initial_browser", "value": "Firefox"}
+        world.catalog.set_flag(flag_row("fox", group=False, test=test))
+        today = {"person_properties": {"$browser": "Firefox"}}
+        first = {"person_properties": {"$browser": "Firefox", "$initial_browser": "Opera"}}
+
+        assert {"fox"} == enabled(await flags_of(client, {**ASKED, **today}))
+        assert set() == enabled(await flags_of(client, {**ASKED, **first}))
+
+
+class TestBodies:
+    @pytest.mark.parametrize(
+        ("raw", "headers"),
+        [
+            (json.dumps(ASKED).encode(), {"Content-Type": "application/json"}),
+            (gzip.compress(json.dumps(ASKED).encode()), {"Content-Type": "text/plain"}),
+            (gzip.compress(json.dumps(ASKED).encode()), {"Content-Encoding": "gzip"}),
+            (base64.b64encode(json.dumps(ASKED).encode()), {"Content-Type": "text/plain"}),
+            (
+                b"data=" + base64.urlsafe_b64encode(json.dumps(ASKED).encode()).rstrip(b"="),
+                {"Content-Type": "application/x-www-form-urlencoded"},
+            ),
+        ],
+        ids=["json", "unlabelled gzip", "labelled gzip", "base64", "form"],
+    )
+    async def test_encodings(self, client, raw, headers):
+        """
+        Every encoding that clients use is read, whatever its label says.
+        """
+        response = await client.post("/flags/?v=2", data=raw, headers=headers)
+
+        assert response.status == 200, await response.text()
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"api_key": PROJECT.token, "distinct_id": "u"},
+            {"$token": PROJECT.token, "$distinct_id": "u"},
+            {"token": PROJECT.token, "distinct_id": 5},
+            {"token": PROJECT.token, "distinct_id": ""},
+            {"token": PROJECT.token, "distinct_id": "x" * 300, "device_id": None, "groups": None},
+        ],
+    )
+    async def test_spellings(self, client, body):
+        """
+        Every spelling of token and distinct id is read.
+        """
+        assert {} == (await flags_of(client, body))["flags"]
+
+    async def test_repeated_and_unknown_parameters(self, client):
+        """
+        Parameters that mean nothing here do no harm.
+        """
+        await flags_of(client, ASKED, "v=2&v=3&ip=0&_=1764000000000&ver=1.449&x")
+
+    @pytest.mark.parametrize(
+        ("query", "body", "status", "code"),
+        [
+            ("v=2", b"{", 400, "invalid_input"),
+            ("v=2", b"", 400, "invalid_input"),
+            ("v=2", b"[]", 400, "invalid_input"),
+            ("v=2", b"\x1f\x8bnot gzip", 400, "invalid_input"),
+            ("v=2", b'{"token":"phc_one"}', 400, None),
+            ("v=2", b'{"distinct_id":"u"}', 401, None),
+            ("v=2", b'{"token":"phc_nobody","distinct_id":"u"}', 401, "authentication_failed"),
+            ("v=2", b'{"token":' + b"[" * 65 + b"]" * 65 + b"}", 400, None),
+            ("v=x", b'{"token":"phc_one","distinct_id":"u"}', 400, "invalid_input"),
+            ("v=0", b'{"token":"phc_one","distinct_id":"u"}', 400, "invalid_input"),
+        ],
+    )
+    async def test_refusals(self, client, query, body, status, code):
+        """
+        What cannot be answered is refused with the one error shape.
+        """
+        response = await client.post(f"/flags/?{query}", data=body)
+        answer = await response.json()
+
+        assert status == response.status
+        assert ["type", "code", "detail", "attr"] == list(answer)
+        assert code in (None, answer["code"])
+
+    async def test_too_large(self, client, world):
+        """
+        A body beyond the limit, as sent or inflated, is refused with 413.
+        """
+        bomb = gzip.compress(b" " * (world.settings.max_event_body_bytes + 1))
+
+        assert 413 == (await client.post("/flags/?v=2", data=bomb)).status
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(raw=st.binary(max_size=200))
+    async def test_no_bytes_break_it(self, client, raw):
+        """
+        Whatever bytes come, the answer is a 4xx, never a 5xx.
+        """
+        response = await client.post("/flags/?v=2", data=raw)
+
+        assert 400 <= response.status < 500
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @given(
+        members=st.dictionaries(
+            st.sampled_from(
+                [
+                    *("distinct_id", "groups", "person_properties", "group_properties"),
+                    *("flag_keys", "$device_id", "$session_id", "disable_flags"),
+                    "evaluation_contexts",
+                ]
+            ),
+            st.recursive(
+                st.none() | st.booleans() | st.floats() | st.integers() | st.text(),
+                lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+                max_leaves=8,
+            ),
+        )
+    )
+    async def test_no_members_break_it(self, client, world, members):
+        """
+        Whatever the members hold, the answer is 200 or a 4xx.
+        """
+        world.catalog.set_flag(PRO)
+        world.catalog.set_flag(flag_row("p", flag_id=2, group=False, test={"key": "a", "value": 1}))
+        body = json.dumps({"distinct_id": "u", **members, "token": PROJECT.token})
+
+        response = await client.post("/flags/?v=2", data=body)
+
+        assert response.status < 500, await response.text()
+
+
+class TestPrivacy:
+    async def test_answers_hold_no_group_key_and_no_property(self, client, world):
+        """
+        The public token never sees remembered keys or stored properties.
+        """
+        world.catalog.set_flag(flag_row("on"))
+        world.catalog.set_flag(flag_row("off", flag_id=2, test={"key": "plan", "value": "other"}))
+        world.view.set_group("company", "secret-company", plan="secret-plan")
+        world.view.set_person("anna", mail="secret-mail")
+        world.view.active[PROJECT.id, "anna"] = {"company": "secret-company"}
+
+        for path in ("/flags/?v=2", "/flags/?v=1", "/decide/?v=1", "/decide/?v=3", "/decide/?v=4"):
+            assert "secret" not in await (await client.post(path, json=ASKED)).text()
+
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "/flags/definitions?token=phc_one",
+            "/api/feature_flag/local_evaluation/?token=phc_one",
+            "/api/projects/@current/",
+            "/api/projects/@current/feature_flags/",
+            "/api/projects/1/groups/?group_type_index=0",
+            "/api/projects/1/groups/find?group_type_index=0&group_key=acme",
+            "/api/projects/1/groups_types/",
+            "/api/projects/1/dead_letters/",
+            "/api/projects/1/ingestion_warnings/",
+        ],
+    )
+    @pytest.mark.parametrize("key", ["phc_one", "phs_unknown", "", OTHER_PROJECT.token])
+    async def test_public_token_is_no_key(self, client, path, key):
+        """
+        Nothing but flags and configuration is read without the secret key.
+        """
+        response = await client.get(path, headers={"Authorization": f"Bearer {key}"})
+        answer = await response.json()
+
+        assert 401 == response.status
+        assert "authentication_error" == answer["type"]
+
+    async def test_other_projects_flags_are_apart(self, client, world):
+        """
+        A token sees its own project's flags.
+        """
+        world.catalog.set_flag(flag_row("on", group=False))
+
+        assert {} == (await flags_of(client, {**ASKED, "token": OTHER_PROJECT.token}))["flags"]

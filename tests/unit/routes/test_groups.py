@@ -1,0 +1,134 @@
+"""Group types and groups over the API."""
+
+import pytest
+
+from flagstream.state.group_types import GroupTypesState
+from tests.fakes.views import PROJECT
+
+AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
+ROOT = "/api/projects/@current"
+
+
+async def get(client, path, expected=200):
+    response = await client.get(path.replace(str(client.make_url("/"))[:-1], ""), headers=AUTH)
+    assert expected == response.status, await response.text()
+    return await response.json()
+
+
+class TestTypes:
+    async def test_list(self, client):
+        """
+        Types are listed with their indexes.
+        """
+        types = await get(client, f"{ROOT}/groups_types/")
+
+        assert [("company", 0), ("project", 1)] == [
+            (each["group_type"], each["group_type_index"]) for each in types
+        ]
+        assert "1970-01-01T00:00:01Z" == types[0]["created_at"]
+
+    async def test_refused(self, client, world):
+        """
+        Types that came too late are shown to the project's owner.
+        """
+        world.catalog.group_types = GroupTypesState(version=1, types=[], refused={"sixth": 9})
+
+        refused = await get(client, f"{ROOT}/groups_types/refused")
+
+        assert {"results": [{"group_type": "sixth"}]} == refused
+
+
+class TestList:
+    async def test_pages(self, client, world):
+        """
+        Groups come in the order of their keys, and a cursor goes on where the page ended.
+        """
+        keys = [f"c{number:03}" for number in range(150)]
+        for key in keys:
+            world.view.set_group("company", key)
+
+        first = await get(client, f"{ROOT}/groups/?group_type_index=0")
+        second = await get(client, first["next"])
+
+        assert keys == [group["group_key"] for group in first["results"] + second["results"]]
+        assert second["next"] is None
+
+    async def test_document(self, client, world):
+        """
+        A group is shown with its properties and the time it was first seen.
+        """
+        world.view.set_group("company", "acme", name="Acme", seats=5)
+
+        (group,) = (await get(client, f"{ROOT}/groups/?group_type_index=0"))["results"]
+
+        assert {
+            "group_type_index": 0,
+            "group_key": "acme",
+            "group_properties": {"name": "Acme", "seats": 5},
+            "created_at": "1970-01-01T00:00:01Z",
+        } == group
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("search=ACME", ["k1"]),
+            ("search=k2", ["k2"]),
+            ("group_key=K2", ["k2"]),
+            ("group_key=acme", []),
+            ("search=nothing", []),
+            ("cursor=nonsense", ["k1", "k2"]),
+            ("cursor=NQ==", ["k1", "k2"]),
+        ],
+    )
+    async def test_narrowed(self, client, world, query, expected):
+        """
+        `search` looks at key and name, `group_key` at the key; a bad cursor starts anew.
+        """
+        world.view.set_group("company", "k1", name="Acme")
+        world.view.set_group("company", "k2", name="Beta")
+
+        found = await get(client, f"{ROOT}/groups/?group_type_index=0&{query}")
+
+        assert expected == [group["group_key"] for group in found["results"]]
+
+    @pytest.mark.parametrize(
+        ("query", "status"),
+        [
+            ("", 400),
+            ("group_type_index=x", 400),
+            ("group_type_index=5", 400),
+            ("group_type_index=-1", 400),
+            ("group_type_index=4", 404),
+        ],
+    )
+    async def test_bad_index(self, client, query, status):
+        """
+        The type's index is required and has to exist.
+        """
+        await get(client, f"{ROOT}/groups/?{query}", expected=status)
+
+
+class TestFind:
+    async def test_known(self, client, world):
+        """
+        One group is found by its key.
+        """
+        world.view.set_group("company", "a/b", name="Acme")
+
+        query = "group_type_index=0&group_key=a%2Fb&skip_create_notebook=true"
+        group = await get(client, f"{ROOT}/groups/find?{query}")
+
+        assert ("a/b", {"name": "Acme"}, None) == (
+            group["group_key"],
+            group["group_properties"],
+            group["notebook"],
+        )
+
+    @pytest.mark.parametrize(
+        ("query", "status"), [("group_key=nobody", 404), ("group_key=", 400), ("", 400)]
+    )
+    async def test_unknown(self, client, query, status):
+        """
+        A group that was never seen is not found.
+        """
+        await get(client, f"{ROOT}/groups/find?group_type_index=0&{query}", expected=status)
