@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.error import HTTPError, URLError
+from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from tests.waiting import until
@@ -152,6 +153,21 @@ class Server:
                 },
             }
         )
+
+    def group(self, group_type: str, key: str) -> dict[str, Any] | None:
+        """Read the properties of a group; None where it was never seen."""
+        query = urlencode({"group_type_index": self._index(group_type), "group_key": key})
+        answer = self.request(
+            "GET",
+            f"/api/projects/@current/groups/find?{query}",
+            headers={"Authorization": f"Bearer {SECRET_KEY}"},
+        )
+        assert answer.status in (200, 404), answer
+        return answer.body["group_properties"] if answer.status == 200 else None
+
+    def _index(self, group_type: str) -> int:
+        types = {t["group_type"]: t["group_type_index"] for t in self.api("GET", "groups_types/")}
+        return types.get(group_type, 0)
 
     def flags(
         self, distinct_id: str, groups: Mapping[str, Any] | None = None, **members: Any
