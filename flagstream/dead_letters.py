@@ -1,13 +1,12 @@
 """What could not be folded: listed from the log, and appended to its topic once more."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from flagstream.errors import NotFoundError, RecordError
 from flagstream.ports import Append, DeadLetter, LogReader, LogRecord, RecordSink, TopicPartition
+from flagstream.scan import scan
 from flagstream.state.dead_letters import DeadLetter as Letter
 from flagstream.topics import Topic, key_parts
-
-_PAGE = 500
 
 
 class DeadLetterBox:
@@ -20,7 +19,11 @@ class DeadLetterBox:
     async def list(self, project_id: int, *, after: str | None, limit: int) -> Sequence[DeadLetter]:
         """List a project's dead letters behind the id *after*, oldest first in each partition."""
         found: list[DeadLetter] = []
-        async for record in self._records(_place(after) if after else (0, 0)):
+        partition, start = _place(after) if after else (0, 0)
+        starts = {TopicPartition(Topic.DEAD_LETTERS, partition): start}
+        async for record in scan(self._reader, Topic.DEAD_LETTERS, starts):
+            if record.partition < partition:
+                continue
             letter = Letter.from_bytes(record.value or b"")
             if project_id == _project_of(letter):
                 found.append(_shown(record, letter))
@@ -43,22 +46,6 @@ class DeadLetterBox:
         ]
         await self._sink.append(appends)
         return len(appends)
-
-    async def _records(self, place: tuple[int, int]) -> AsyncIterator[LogRecord]:
-        bounds = await self._reader.bounds([Topic.DEAD_LETTERS])
-        for at in sorted(bounds):
-            if at.partition < place[0]:
-                continue
-            start, end = bounds[at]
-            if at.partition == place[0]:
-                start = max(start, place[1])
-            while start < end:
-                records = await self._reader.read(at, start, _PAGE)
-                if not records:
-                    break
-                for record in records:
-                    yield record
-                start = records[-1].offset + 1
 
     async def _letter(self, dead_letter_id: str) -> Letter | None:
         partition, following = _place(dead_letter_id)

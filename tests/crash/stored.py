@@ -3,26 +3,19 @@
 from pathlib import Path
 
 from flagstream.ports import LogRecord
+from flagstream.scan import scan
 from flagstream.state.events import EventRecord
 from flagstream.topics import Topic
 from flagstream.transport.log import LogOptions
 from flagstream.transport.reader import EmbeddedReader
 from flagstream.transport.registry import close_log, open_log
 
-_PAGE = 1_000
-
 
 async def stored_records(data_dir: Path, topic: str) -> list[LogRecord]:
     """Read all records of a topic."""
     log = open_log(LogOptions(directory=data_dir / "log"))
     try:
-        reader = EmbeddedReader(log)
-        records: list[LogRecord] = []
-        for place, (start, end) in (await reader.bounds([topic])).items():
-            while start < end and (page := await reader.read(place, start, _PAGE)):
-                records += page
-                start = page[-1].offset + 1
-        return records
+        return [record async for record in scan(EmbeddedReader(log), topic)]
     finally:
         await close_log(log)
 
