@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from flagstream.ingest import Ingest
 from flagstream.management import Management
 from flagstream.ports import (
     Admission,
@@ -79,6 +80,13 @@ def create_app(services: Services) -> web.Application:
     app[keys.WARNINGS] = services.warnings
     app[keys.IS_READY] = services.is_ready
     app[keys.CLOCK_MS] = services.clock_ms
+    app[keys.INGEST] = Ingest(
+        view=services.view,
+        catalog=services.catalog,
+        progress=services.progress,
+        sink=services.sink,
+        warnings=services.warnings,
+    )
     app[keys.MANAGEMENT] = Management(
         services.catalog,
         services.sink,

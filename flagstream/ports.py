@@ -289,9 +289,7 @@ class DeadLetter:
 class DeadLetters(Protocol):
     """What could not be folded, to be looked at and folded again."""
 
-    async def list(
-        self, project_id: int, *, after: str | None, limit: int
-    ) -> Sequence[DeadLetter]:
+    async def list(self, project_id: int, *, after: str | None, limit: int) -> Sequence[DeadLetter]:
         """List a project's dead letters behind the id *after*, oldest first."""
         ...
 
@@ -318,6 +316,10 @@ class IngestionWarning:
 
 class Warnings(Protocol):
     """The latest refused events of each project, in memory."""
+
+    def add(self, project_id: int, warning: IngestionWarning) -> None:
+        """Keep a sample; the oldest give way."""
+        ...
 
     def latest(self, project_id: int) -> Sequence[IngestionWarning]:
         """Read the samples that are kept, newest first."""

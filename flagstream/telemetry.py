@@ -10,6 +10,17 @@ FILLED_GROUPS = Counter(
     "flagstream_flag_requests_filled",
     "Flag requests in which the session's active groups filled what the request left out.",
 )
+SKIPPED_RECORDS = Counter(
+    "flagstream_view_records_skipped",
+    "Changelog records that the views could not decode.",
+    ["table"],
+)
+EVENTS_ACCEPTED = Counter("flagstream_events_accepted", "Captured events, retries included.")
+EVENTS_REJECTED = Counter("flagstream_events_rejected", "Captured events that were malformed.")
+GROUP_TYPES_REFUSED = Counter(
+    "flagstream_group_types_refused",
+    "Groups in captured events whose type came when all five indexes were given.",
+)
 
 
 def count_response(status: int) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from flagstream.ingest import Ingest
 from flagstream.management import Management
 from flagstream.ports import (
     Admission,
@@ -20,6 +21,7 @@ from flagstream.settings import Settings
 from .flag_answers import FlagAnswers
 
 SETTINGS = web.AppKey("settings", Settings)
+INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
 FLAG_ANSWERS = web.AppKey("flag_answers", FlagAnswers)
 

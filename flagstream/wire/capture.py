@@ -49,6 +49,7 @@ class Captured(NamedTuple):
     """
 
     token: str
+    received_ms: int
     events: Sequence[tuple[int, CapturedEvent]]
     rejections: Sequence[Rejection]
 
@@ -84,7 +85,7 @@ def parse_capture(
             accepted.append((index, parse_event(event, envelope)))
         except InvalidRequestError as error:
             rejections.append(rejection(index, event, error))
-    return Captured(token=token, events=accepted, rejections=rejections)
+    return Captured(token=token, received_ms=received_ms, events=accepted, rejections=rejections)
 
 
 def rejection(index: int, event: Any, error: InvalidRequestError) -> Rejection:

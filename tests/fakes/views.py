@@ -203,5 +203,8 @@ class FakeWarnings:
     def __init__(self) -> None:
         self.samples: list[IngestionWarning] = []
 
+    def add(self, project_id: int, warning: IngestionWarning) -> None:
+        self.samples.insert(0, warning)
+
     def latest(self, project_id: int) -> Sequence[IngestionWarning]:
         return self.samples if project_id == PROJECT.id else []

@@ -1,0 +1,120 @@
+"""From captured events to durable records."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from flagstream.errors import InvalidEventError, InvalidRequestError
+from flagstream.ports import (
+    Catalog,
+    IngestionWarning,
+    Position,
+    Progress,
+    RecordSink,
+    StateView,
+    Warnings,
+)
+from flagstream.state.group_types import MAX_TYPES
+from flagstream.telemetry import EVENTS_ACCEPTED, EVENTS_REJECTED, GROUP_TYPES_REFUSED
+from flagstream.wire import Captured, Rejection
+
+from .batch import Batch
+from .in_flight import InFlight
+from .planner import Plan, Planner
+from .retries import settled
+
+_MAX_REFUSED_TYPES = 1_000
+
+
+class Ingested(NamedTuple):
+    """
+    What became of a request.
+
+    Attributes:
+        positions: Of the records that its state follows from.
+        rejections: The events of which nothing is kept.
+    """
+
+    positions: Sequence[Position]
+    rejections: Sequence[Rejection]
+
+
+class Ingest:
+    """Appends what clients capture, and the changes of state that follow from it."""
+
+    def __init__(
+        self,
+        *,
+        view: StateView,
+        catalog: Catalog,
+        progress: Progress,
+        sink: RecordSink,
+        warnings: Warnings,
+    ) -> None:
+        self._view = view
+        self._catalog = catalog
+        self._sink = sink
+        self._warnings = warnings
+        self._in_flight = InFlight(progress)
+        self._planner = Planner(self._refuse_type)
+        self._refused_types: dict[tuple[int, str], None] = {}
+
+    async def ingest(self, project_id: int, captured: Captured) -> Ingested:
+        """
+        Make a request's events durable.
+
+        Raises:
+            InvalidRequestError: None of the events is usable; names the field.
+            LogUnavailableError: The log takes no writes now; nothing is acknowledged.
+            OverloadedError: Too many changes are in flight.
+        """
+        snapshot = self._catalog.project(project_id)
+        plan = Plan(
+            batch=Batch(project_id, self._view, snapshot, self._in_flight),
+            outcome=asyncio.get_running_loop().create_future(),
+        )
+        positions = await self._settle(plan, captured)
+        self._report(project_id, plan.rejections, captured.received_ms)
+        rejected = len(plan.rejections)
+        EVENTS_ACCEPTED.inc(len(captured.events) + len(captured.rejections) - rejected)
+        if rejected == len(captured.events) + len(captured.rejections):
+            first = plan.rejections[0]
+            raise InvalidRequestError(first.detail, code=InvalidEventError.code, attr=first.field)
+        repeated = [position for each in plan.repeated for position in await settled(each)]
+        return Ingested(
+            positions=[*positions, *plan.batch.visible_after, *repeated],
+            rejections=plan.rejections,
+        )
+
+    async def _settle(self, plan: Plan, captured: Captured) -> Sequence[Position]:
+        """Plan and append; whatever happens, whoever waits for the outcome learns it."""
+        try:
+            self._planner.plan(plan, captured)
+            positions = await self._sink.append(plan.batch.appends) if plan.batch.appends else ()
+        except BaseException:
+            self._planner.abandon(plan)
+            plan.outcome.set_result(None)
+            raise
+        changes = plan.batch.land(positions)
+        plan.outcome.set_result(changes)
+        return changes
+
+    def _report(self, project_id: int, rejections: Sequence[Rejection], time_ms: int) -> None:
+        EVENTS_REJECTED.inc(len(rejections))
+        for each in rejections:
+            warning = IngestionWarning(
+                time_ms=time_ms, field=each.field, detail=each.detail, event=each.event
+            )
+            self._warnings.add(project_id, warning)
+
+    def _refuse_type(self, project_id: int, group_type: str, time_ms: int) -> None:
+        """Count every refusal, but keep one sample of each type: every event may bring one."""
+        GROUP_TYPES_REFUSED.inc()
+        if (project_id, group_type) in self._refused_types:
+            return
+        self._refused_types[project_id, group_type] = None
+        if len(self._refused_types) > _MAX_REFUSED_TYPES:
+            del self._refused_types[next(iter(self._refused_types))]
+        detail = f"groups: expected at most {MAX_TYPES} group types, got another: {group_type!r}"
+        warning = IngestionWarning(time_ms=time_ms, field="groups", detail=detail, event="")
+        self._warnings.add(project_id, warning)
