@@ -1,0 +1,1 @@
+"""The embedded log, and what Faust needs to run on it."""
