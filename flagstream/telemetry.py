@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge
 
 RESPONSES = Counter("flagstream_http_responses", "Answers by status.", ["status"])
 FLAG_REQUESTS = Counter("flagstream_flag_requests", "Answered flag requests.")
@@ -21,6 +21,9 @@ GROUP_TYPES_REFUSED = Counter(
     "flagstream_group_types_refused",
     "Groups in captured events whose type came when all five indexes were given.",
 )
+DEAD_LETTERS = Counter("flagstream_dead_letters", "Records that could not be folded.", ["table"])
+LAG_CHANGES = Gauge("flagstream_lag_changes", "Records that are written and not yet folded.")
+LAG_SECONDS = Gauge("flagstream_lag_seconds", "Age of the oldest record that is not yet folded.")
 
 
 def count_response(status: int) -> None:

@@ -102,7 +102,7 @@ async def _fold_message(message: Message, table: Table, states: Any, folding: Fo
         message.partition,
         message.offset,
         timestamp_ms,
-        version if outcome.is_news else None,
+        None if outcome.state is None or not outcome.is_news else version,
     )
 
 

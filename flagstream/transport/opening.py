@@ -1,0 +1,118 @@
+"""The log that the settings name, opened: the one place that knows there are two kinds."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+
+from flagstream.ports import LogReader, RecordSink, TopicPartition
+from flagstream.settings import Settings
+from flagstream.topics import APP_ID, Table, topic_specs
+
+from .kafka import KafkaReader, KafkaSink, bootstrap_servers
+from .kafka_driver import faust_settings
+from .kafka_topics import create_topics
+from .log import LogOptions
+from .reader import EmbeddedReader
+from .registry import close_log, open_log
+from .sink import EmbeddedSink
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenLog:
+    """
+    An open log.
+
+    Attributes:
+        faust_settings: For a ``faust.App`` on this log.
+        epoch: Of a topic: how often it was created anew.
+        committed: Next offset to be folded of every source partition where one was committed.
+    """
+
+    faust_settings: Mapping[str, Any]
+    sink: RecordSink
+    reader: LogReader
+    epoch: Callable[[str], int]
+    committed: Mapping[TopicPartition, int]
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[OpenLog]:
+    """
+    Open the log with all its topics.
+
+    Raises:
+        LogError: It cannot be opened; the message names the directory or the broker.
+        SettingsError: A topic is there already and has other partitions.
+    """
+    kind = _kafka if settings.broker_url else _embedded
+    async with kind(settings) as log:
+        yield log
+
+
+@asynccontextmanager
+async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
+    options = LogOptions(
+        directory=settings.data_dir / "log",
+        fsync=settings.embedded_fsync,
+        fsync_interval_ms=settings.embedded_fsync_interval_ms,
+        retention_hours=settings.retention_hours,
+        retention_bytes=settings.retention_bytes,
+    )
+    log = open_log(options)
+    try:
+        for spec in topic_specs(settings.partitions):
+            log.create_topic(spec.name, spec.partitions, is_compacted=spec.is_compacted)
+        committed = {place: log.committed(APP_ID, *place) for place in _source_partitions(settings)}
+        yield OpenLog(
+            faust_settings={
+                "broker": settings.embedded_url,
+                "topic_partitions": settings.partitions,
+                "broker_commit_interval": 0.2,
+            },
+            sink=EmbeddedSink(log),
+            reader=EmbeddedReader(log),
+            epoch=log.epoch,
+            committed={place: next_ for place, next_ in committed.items() if next_ is not None},
+        )
+    finally:
+        await close_log(log)
+
+
+@asynccontextmanager
+async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
+    await create_topics(settings)
+    async with KafkaSink(settings.broker_url, settings.partitions) as sink:
+        yield OpenLog(
+            faust_settings=faust_settings(settings),
+            sink=sink,
+            reader=KafkaReader(settings.broker_url, settings.partitions),
+            # Kafka's topics are not created anew under a running application.
+            epoch=lambda _topic: 0,
+            committed=await _committed_on_kafka(settings),
+        )
+
+
+async def _committed_on_kafka(settings: Settings) -> Mapping[TopicPartition, int]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(settings.broker_url))
+    await admin.start()
+    try:
+        offsets = await admin.list_consumer_group_offsets(APP_ID)
+    finally:
+        await admin.close()
+    sources = set(_source_partitions(settings))
+    return {
+        TopicPartition(*place): found.offset
+        for place, found in offsets.items()
+        if place in sources and found.offset >= 0
+    }
+
+
+def _source_partitions(settings: Settings) -> list[TopicPartition]:
+    return [
+        TopicPartition(table.source.value, partition)
+        for table in Table
+        for partition in range(settings.partitions)
+    ]

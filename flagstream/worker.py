@@ -1,0 +1,192 @@
+"""The composition root: settings become a running process."""
+
+import asyncio
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import faust
+import uvloop
+from aiohttp import web
+
+from flagstream import telemetry
+from flagstream.agents import Folding, register
+from flagstream.api import Services, create_app
+from flagstream.banner import banner
+from flagstream.dead_letters import DeadLetterBox
+from flagstream.errors import SettingsError, UnavailableError
+from flagstream.ingest import WarningSamples
+from flagstream.keys import StaticProjects, default_project
+from flagstream.ports import Append, Position, Project, RecordSink
+from flagstream.settings import Settings
+from flagstream.topics import APP_ID, Table
+from flagstream.transport.embedded import STORE_URL, install
+from flagstream.transport.opening import OpenLog, opened
+from flagstream.transport.overrides import TableManager
+from flagstream.views import ReadSide, Watermarks
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: Settings) -> None:
+    """
+    Run until SIGTERM or SIGINT.
+
+    Raises:
+        FlagstreamError: The start is not possible; the message says what to do.
+    """
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running(settings) as node:
+        sys.stdout.write(banner(settings, node.project.token, node.port) + "\n")
+        sys.stdout.flush()
+        await node.app.wait(stop.wait())
+        if node.app.crashed:
+            raise UnavailableError(f"An agent ended: {node.app.crash_reason!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """
+    A running process.
+
+    Attributes:
+        port: That HTTP was bound to.
+    """
+
+    project: Project
+    port: int
+    app: faust.App
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Node]:
+    """
+    Start everything, in the order in which it needs each other; stop in the reverse order.
+
+    HTTP answers from the first moment: 503 until everything in the log is folded and visible.
+    """
+    project = default_project(settings)
+    async with AsyncExitStack() as stack:
+        log = await stack.enter_async_context(opened(settings))
+        reads = await ReadSide.open(settings, log.reader)
+        stack.push_async_callback(reads.stop)
+        await _begin(reads.progress, log)
+        await reads.start()
+        app = _faust_app(settings, log, reads.progress)
+        http = _http_app(settings, log, reads, project)
+        port = await _listen(http, settings, stack)
+        stack.push_async_callback(app.stop)
+        await app.start()
+        await reads.ready()
+        await _backlog_folded(reads.progress, log)
+        reads.progress.open()
+        # Runs first at the end: what was accepted is folded before the agents stop.
+        stack.push_async_callback(_drain, settings, reads.progress, log)
+        yield Node(project=project, port=port, app=app)
+
+
+async def _begin(progress: Watermarks, log: OpenLog) -> None:
+    telemetry.LAG_CHANGES.set_function(lambda: progress.lag_changes)
+    telemetry.LAG_SECONDS.set_function(lambda: progress.lag_s)
+    progress.begin(await log.reader.bounds([table.source for table in Table]), log.committed)
+
+
+async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:
+    bounds = await log.reader.bounds([table.source for table in Table])
+    last = [Position(*place, end - 1) for place, (start, end) in bounds.items() if end > start]
+    await progress.wait_visible(last, math.inf)
+
+
+async def _drain(settings: Settings, progress: Watermarks, log: OpenLog) -> None:
+    progress.close()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(settings.stop_timeout_s / 2):
+            await _backlog_folded(progress, log)
+
+
+def _faust_app(settings: Settings, log: OpenLog, progress: Watermarks) -> faust.App:
+    install()
+    app = faust.App(
+        APP_ID,
+        store=STORE_URL,
+        datadir=settings.data_dir.absolute() / "tables",
+        web_enabled=False,
+        TableManager=TableManager,
+        **log.faust_settings,
+    )
+    folding = Folding(
+        partitions=settings.partitions,
+        epoch=log.epoch,
+        progress=progress,
+        dead_letters=log.sink,
+        on_dead=lambda table: telemetry.DEAD_LETTERS.labels(table.value).inc(),
+    )
+    for table in Table:
+        register(app, table, folding)
+    return app
+
+
+def _http_app(
+    settings: Settings, log: OpenLog, reads: ReadSide, project: Project
+) -> web.Application:
+    sink = _TrackedSink(log.sink, reads.progress)
+    return create_app(
+        Services(
+            settings=settings,
+            sink=sink,
+            view=reads.state,
+            catalog=reads.catalog,
+            progress=reads.progress,
+            admission=reads.progress,
+            projects=StaticProjects(project),
+            dead_letters=DeadLetterBox(log.reader, sink),
+            warnings=WarningSamples(),
+            is_ready=lambda: reads.is_ready and reads.progress.is_open,
+            clock_ms=lambda: time.time_ns() // 1_000_000,
+        )
+    )
+
+
+class _TrackedSink:
+    """A sink whose records count as appended, so that the agents' lag is known."""
+
+    def __init__(self, sink: RecordSink, progress: Watermarks) -> None:
+        self._sink = sink
+        self._progress = progress
+
+    async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
+        """Append and count."""
+        positions = await self._sink.append(appends)
+        self._progress.appended(positions)
+        return positions
+
+
+async def _listen(http: web.Application, settings: Settings, stack: AsyncExitStack) -> int:
+    runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        await web.TCPSite(runner, settings.host, settings.port).start()
+    except OSError as error:
+        raise SettingsError(
+            f"port: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+        ) from None
+    port: int = runner.addresses[0][1]
+    return port
