@@ -116,16 +116,12 @@ def fold(
     """
     Fold one record into the state of its key.
 
-    A record that was folded before is written again: the process may have been killed after the
-    table took the state and before the changelog did.
-
     Raises:
         RecordError: The record cannot be folded.
     """
     reducer.check_key(key)
     after = reducer.fold(before, value or b"", version)
-    is_replay = after is before and (after is None or version <= reducer.version(after))
-    return Outcome(state=after, is_news=after is not before or is_replay)
+    return Outcome(state=after, is_news=after is not before)
 
 
 def _store(states: Any, key: bytes, state: bytes | None) -> None:

@@ -13,7 +13,7 @@ class Outcome:
 
     Attributes:
         state: Encoded state to be stored; None to forget the key.
-        is_news: The state is to be written, also where it is written again.
+        is_news: The record changed the state, so it is to be written.
         dead: Why the record cannot be folded, or None.
     """
 
