@@ -10,6 +10,7 @@ Every error that flagstream raises on purpose.
     │   ├── LogLockedError        another process holds the directory
     │   ├── LogFormatError        the directory was written by a newer flagstream
     │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
+    ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
         ├── InvalidRequestError   400
         │   ├── InvalidEventError
@@ -62,6 +63,10 @@ class LogFormatError(LogError):
 
 class LogUnavailableError(LogError):
     """The log takes no writes at the moment; nothing of the request was acknowledged."""
+
+
+class ViewError(FlagstreamError):
+    """The views on disk cannot be opened or written; nothing is lost, they follow from the log."""
 
 
 class RequestError(FlagstreamError):

@@ -108,3 +108,8 @@ def version_of(epoch: int, offset: int) -> int:
         offset: Of the record in its partition, ``range(2**48)``.
     """
     return (epoch << _OFFSET_BITS) + offset
+
+
+def epoch_of(version: int) -> int:
+    """Read the epoch out of what :func:`version_of` made."""
+    return version >> _OFFSET_BITS

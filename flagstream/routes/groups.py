@@ -63,12 +63,10 @@ async def list_groups(request: web.Request) -> web.Response:
     )
     results = [
         _document(index, group_key, group)
-        for group_key, group in found
+        for group_key, group in found.groups
         if key_part in group_key.lower()
     ]
-    following = (
-        page_url(request, {"cursor": _cursor(found[-1][0])}) if len(found) == _PAGE else None
-    )
+    following = None if found.after is None else page_url(request, {"cursor": _cursor(found.after)})
     return json_response({"next": following, "previous": None, "results": results})
 
 

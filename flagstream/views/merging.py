@@ -1,0 +1,77 @@
+"""Joins changelog records onto the stored ones: everybody merges, nobody replaces."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from flagstream.errors import RecordError
+from flagstream.ports import LogRecord, TopicPartition
+from flagstream.state.merge import REDUCERS
+from flagstream.state.sessions import SessionState
+from flagstream.topics import Table, key_parts
+
+from .layout import active_entries, active_prefix, table_key
+
+TABLES = {table.changelog: table for table in Table}
+
+
+@dataclass(slots=True)
+class Merge:
+    """
+    A run of records, joined and ready to be written at once.
+
+    Attributes:
+        stored: Reads what is stored under a key.
+        changes: New value by key, None to delete.
+        positions: Next offset of each partition that had a record.
+        versions: Highest version of each partition that had a state.
+        stale: Keys under which decoded objects may be cached.
+        projects: Whose definitions or group types changed.
+        skipped: Records that could not be decoded.
+    """
+
+    stored: Callable[[bytes], bytes | None]
+    changes: dict[bytes, bytes | None] = field(default_factory=dict)
+    positions: dict[TopicPartition, int] = field(default_factory=dict)
+    versions: dict[tuple[Table, int], int] = field(default_factory=dict)
+    stale: set[bytes] = field(default_factory=set)
+    projects: set[int] = field(default_factory=set)
+    skipped: list[LogRecord] = field(default_factory=list)
+
+    def add(self, record: LogRecord) -> None:
+        """Join one record; one that cannot be decoded only moves the position."""
+        self.positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        try:
+            self._join(TABLES[record.topic], record)
+        except RecordError:
+            self.skipped.append(record)
+
+    def _join(self, table: Table, record: LogRecord) -> None:
+        reducer = REDUCERS[table]
+        reducer.check_key(record.key)
+        key = table_key(table, record.key)
+        before = self.changes[key] if key in self.changes else self.stored(key)
+        after = record.value
+        if after is not None:
+            # Decoded even where nothing is joined: what is stored must be readable.
+            place = (table, record.partition)
+            version = reducer.version(after)
+            self.versions[place] = max(version, self.versions.get(place, version))
+            after = reducer.join(before, after)
+        if after == before:
+            return
+        self.changes[key] = after
+        self.stale.add(key)
+        if table is Table.SESSIONS:
+            self._index(record.key, before, after)
+        elif table in (Table.DEFINITIONS, Table.GROUP_TYPES):
+            self.projects.add(int(key_parts(record.key)[0]))
+
+    def _index(self, session_key: bytes, before: bytes | None, after: bytes | None) -> None:
+        states = [raw and SessionState.from_bytes(raw) for raw in (before, after)]
+        old, new = (active_entries(session_key, state or None) for state in states)
+        self.changes.update(dict.fromkeys(old.keys() - new.keys()))
+        self.changes.update((key, new[key]) for key in new if new[key] != old.get(key))
+        project_id = int(key_parts(session_key)[0])
+        for state in states:
+            if state:
+                self.stale.update(active_prefix(project_id, each) for each in state.maps)

@@ -1,0 +1,258 @@
+"""How far agents and views are behind the log: what waits for a change, and what sheds load."""
+
+import asyncio
+import math
+import time
+from bisect import insort
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from flagstream.errors import OverloadedError, UnavailableError
+from flagstream.ports import Position, TopicPartition
+from flagstream.topics import Table, epoch_of, version_of
+
+_TABLES = {table.source.value: table for table in Table}
+_MAX_RETRY_AFTER_S = 30
+
+
+class _Waiter(NamedTuple):
+    mark: int
+    number: int
+    future: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Partition:
+    """
+    One partition of a source topic; every member only grows.
+
+    Attributes:
+        appended: Next offset to be written.
+        folded: Next offset to be folded.
+        oldest_ms: A time before which nothing is left to be folded.
+        changed: Version that was written to the table last.
+        applied: Highest version in the views.
+        unfolded: Who waits for an offset to be folded.
+        unapplied: Who waits for a version to be applied.
+    """
+
+    appended: int = 0
+    folded: int = 0
+    oldest_ms: int = 0
+    changed: int = 0
+    applied: int = 0
+    unfolded: list[_Waiter] = field(default_factory=list)
+    unapplied: list[_Waiter] = field(default_factory=list)
+
+    @property
+    def lag(self) -> int:
+        return self.appended - self.folded
+
+    def needed(self, offset: int) -> int:
+        """
+        Find the version that the views must have so that a folded offset shows.
+
+        Its own version is enough where later changes are still under way.
+        """
+        return min(self.changed, version_of(epoch_of(self.changed), offset))
+
+
+class Watermarks:
+    """
+    The marks of every source partition, moved by capture, agents and the follower.
+
+    A change is visible once its record was folded and the version that its partition had then is
+    in the views. Nothing is polled. Records of topics without a table change no state: they are
+    always visible and are not counted.
+
+    It knows the agents of this process only.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_lag_changes: int,
+        max_lag_s: float,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._max_lag_changes = max_lag_changes
+        self._max_lag_s = max_lag_s
+        self._clock_ms = clock_ms
+        self._partitions: dict[TopicPartition, _Partition] = {}
+        self._lagging: set[TopicPartition] = set()
+        self._lag_changes = 0
+        self._waiters = 0
+        self._is_open = False
+
+    def begin(
+        self,
+        bounds: Mapping[TopicPartition, tuple[int, int]],
+        committed: Mapping[TopicPartition, int],
+    ) -> None:
+        """
+        Set where the agents start.
+
+        Args:
+            bounds: First and next offset of the partitions of all source topics.
+            committed: Next offset to be folded, where any was committed.
+        """
+        for place, (start, end) in bounds.items():
+            if place.topic in _TABLES:
+                folded = min(max(committed.get(place, start), start), end)
+                self._move(place, folded=folded, appended=end)
+
+    def open(self) -> None:
+        """Let requests in from now on."""
+        self._is_open = True
+
+    def close(self) -> None:
+        """Refuse all requests from now on."""
+        self._is_open = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are let in."""
+        return self._is_open
+
+    def appended(self, positions: Iterable[Position]) -> None:
+        """Note records that were written."""
+        for position in positions:
+            if position.topic in _TABLES:
+                self._move(position.topic_partition, appended=position.offset + 1)
+
+    def folded(
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp_ms: int,
+        changed_version: int | None,
+    ) -> None:
+        """
+        Note a record that was folded.
+
+        Args:
+            timestamp_ms: Of the record; no later one of its partition is much older.
+            changed_version: Of the state that was written to the table; None where nothing was,
+                or where the state was deleted.
+        """
+        if topic not in _TABLES:
+            return
+        place = TopicPartition(topic, partition)
+        self._move(place, folded=offset + 1)
+        marks = self._partitions[place]
+        marks.oldest_ms = max(marks.oldest_ms, timestamp_ms)
+        marks.changed = max(marks.changed, changed_version or 0)
+        for waiter in _passed(marks.unfolded, offset):
+            if marks.changed <= marks.applied:
+                _wake(waiter)
+            else:
+                insort(marks.unapplied, waiter._replace(mark=marks.changed))
+
+    def applied(self, table: Table, partition: int, version: int) -> None:
+        """Note the highest state version of a changelog partition that is in the views."""
+        marks = self._marks(TopicPartition(table.source.value, partition))
+        marks.applied = max(marks.applied, version)
+        for waiter in _passed(marks.unapplied, marks.applied):
+            _wake(waiter)
+
+    def is_visible(self, position: Position) -> bool:
+        """Tell whether the state that follows from this record is in the views."""
+        if position.topic not in _TABLES:
+            return True
+        marks = self._marks(position.topic_partition)
+        return position.offset < marks.folded and marks.needed(position.offset) <= marks.applied
+
+    async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
+        """Wait until all are visible; False once *timeout_s* has passed."""
+        hidden = [position for position in positions if not self.is_visible(position)]
+        if not hidden:
+            return True
+        futures = [self._waiter(position) for position in hidden]
+        try:
+            _, pending = await asyncio.wait(futures, timeout=timeout_s)
+        finally:
+            for position, future in zip(hidden, futures, strict=True):
+                if not future.done():
+                    self._forget(position.topic_partition, future)
+        return not pending
+
+    def admit(self) -> None:
+        """
+        Let one capture request in.
+
+        Raises:
+            OverloadedError: The agents lag too far behind.
+            UnavailableError: The server is recovering or stopping.
+        """
+        if not self._is_open:
+            raise UnavailableError("The server is starting or stopping.", retry_after_s=1)
+        if not self._lagging:
+            return
+        lag_s = self.lag_s
+        if self._lag_changes > self._max_lag_changes or lag_s > self._max_lag_s:
+            raise OverloadedError(
+                "More is coming in than can be processed.",
+                retry_after_s=min(max(math.ceil(lag_s), 1), _MAX_RETRY_AFTER_S),
+            )
+
+    @property
+    def lag_changes(self) -> int:
+        """Records that were written and not yet folded."""
+        return self._lag_changes
+
+    @property
+    def lag_s(self) -> float:
+        """Age of the oldest record that is not folded yet, at most; 0 without any."""
+        if not self._lagging:
+            return 0.0
+        oldest_ms = min(self._partitions[place].oldest_ms for place in self._lagging)
+        return max(self._clock_ms() - oldest_ms, 0) / 1000
+
+    def _marks(self, place: TopicPartition) -> _Partition:
+        return self._partitions.setdefault(place, _Partition())
+
+    def _move(self, place: TopicPartition, *, folded: int = 0, appended: int = 0) -> None:
+        marks = self._marks(place)
+        lag = marks.lag
+        marks.folded = max(marks.folded, folded)
+        marks.appended = max(marks.appended, appended, marks.folded)
+        self._lag_changes += marks.lag - lag
+        if not marks.lag:
+            self._lagging.discard(place)
+        elif not lag:
+            # The last folded record may be hours old: what lags now has only just come.
+            marks.oldest_ms = max(marks.oldest_ms, self._clock_ms())
+            self._lagging.add(place)
+
+    def _waiter(self, position: Position) -> asyncio.Future[None]:
+        marks = self._marks(position.topic_partition)
+        future = asyncio.get_running_loop().create_future()
+        self._waiters += 1
+        if position.offset < marks.folded:
+            needed = marks.needed(position.offset)
+            insort(marks.unapplied, _Waiter(needed, self._waiters, future))
+        else:
+            insort(marks.unfolded, _Waiter(position.offset, self._waiters, future))
+        return future
+
+    def _forget(self, place: TopicPartition, future: asyncio.Future[None]) -> None:
+        marks = self._partitions[place]
+        for waiters in (marks.unfolded, marks.unapplied):
+            waiters[:] = [waiter for waiter in waiters if waiter.future is not future]
+
+
+def _passed(waiters: list[_Waiter], mark: int) -> Sequence[_Waiter]:
+    """Take out who waits for *mark* or less."""
+    count = 0
+    while count < len(waiters) and waiters[count].mark <= mark:
+        count += 1
+    passed = waiters[:count]
+    del waiters[:count]
+    return passed
+
+
+def _wake(waiter: _Waiter) -> None:
+    if not waiter.future.done():
+        waiter.future.set_result(None)

@@ -1,0 +1,107 @@
+"""The read side of a process, put together."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from typing import Self
+
+from flagstream.ports import LogReader
+from flagstream.settings import Settings
+
+from .catalog import StoredCatalog
+from .follower import Follower
+from .merging import Merge
+from .progress import Watermarks
+from .state import StoredState
+from .store import ViewStore
+
+logger = logging.getLogger(__name__)
+
+
+class ReadSide:
+    """
+    Views, their follower, and who is told when they change.
+
+    Attributes:
+        state: Implements :class:`flagstream.ports.StateView`.
+        catalog: Implements :class:`flagstream.ports.Catalog`.
+        progress: Implements :class:`flagstream.ports.Progress` and ``Admission``; agents and
+            capture report to it.
+    """
+
+    def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
+        self.state = StoredState(
+            store,
+            cache_entries=settings.view_cache_entries,
+            active_groups_ttl_days=settings.active_groups_ttl_days,
+        )
+        self.catalog = StoredCatalog(store)
+        self.progress = Watermarks(
+            max_lag_changes=settings.max_lag_changes, max_lag_s=settings.max_lag_s
+        )
+        self._store = store
+        self._follower = Follower(store, reader, self._publish)
+        self._following: asyncio.Task[None] | None = None
+        self._is_compiled = False
+
+    @classmethod
+    async def open(cls, settings: Settings, reader: LogReader) -> Self:
+        """
+        Open the views in the data directory.
+
+        Raises:
+            LogLockedError: Another process holds them.
+            ViewError: They cannot be opened: disk full or not writable.
+        """
+        store = await asyncio.to_thread(ViewStore, settings.data_dir / "views")
+        return cls(settings, reader, store)
+
+    async def start(self) -> None:
+        """
+        Begin to follow.
+
+        Start it before whatever writes changelogs: it compares what it has with the log's end.
+        """
+        self._following = asyncio.create_task(self._follower.run(), name="views-follower")
+        self._following.add_done_callback(self._note_end)
+
+    async def ready(self) -> None:
+        """Wait until everything that was in the log at the start can be read."""
+        assert self._following is not None, "start() comes first"  # noqa: S101 -- for the reader
+        caught_up = asyncio.create_task(self._follower.caught_up.wait())
+        await asyncio.wait({caught_up, self._following}, return_when=asyncio.FIRST_COMPLETED)
+        caught_up.cancel()
+        if self._following.done():
+            await self._following
+        self.catalog.mark_all()
+        await self.catalog.refresh()
+        self._is_compiled = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the views are complete, followed, and take what follows."""
+        is_following = self._following is not None and not self._following.done()
+        return self._is_compiled and is_following and not self._follower.is_stuck
+
+    async def stop(self) -> None:
+        """Let nobody in any more, stop following and close the views."""
+        self.progress.close()
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await self._following
+        self._store.close()
+
+    async def _publish(self, merge: Merge) -> None:
+        """Tell readers in an order in which nobody is told of what cannot be read yet."""
+        self.state.drop(merge.stale)
+        self.catalog.mark(merge.projects)
+        if merge.projects and self._is_compiled:
+            await self.catalog.refresh()
+        for (table, partition), version in merge.versions.items():
+            self.progress.applied(table, partition, version)
+
+    def _note_end(self, following: asyncio.Task[None]) -> None:
+        if not following.cancelled() and following.exception() is not None:
+            self.progress.close()
+            logger.critical("the views are no longer followed", exc_info=following.exception())

@@ -1,0 +1,223 @@
+"""Reads of group, session and person state from the views."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from flagstream.ports import GroupPage, Person
+from flagstream.state.groups import GroupState
+from flagstream.state.persons import PersonState
+from flagstream.state.sessions import ActiveGroups, SessionState
+from flagstream.topics import Table, key_parts, record_key
+
+from .cache import MISSING, ObjectCache
+from .layout import active_prefix, range_of, table_key
+from .store import ViewStore
+
+_DAY_MS = 86_400_000
+_MAX_EXAMINED = 500
+_MAX_HOPS = 16
+_MAX_MERGED = 64
+_NO_GROUPS: Mapping[str, str] = {}
+
+
+class _Group(NamedTuple):
+    state: GroupState
+    properties: Mapping[str, Any]
+
+
+class StoredState:
+    """
+    The state of everything, as far as the follower has come.
+
+    Not safe across threads: it is read and told of changes from the event loop.
+    """
+
+    def __init__(
+        self,
+        store: ViewStore,
+        *,
+        cache_entries: int,
+        active_groups_ttl_days: float,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._store = store
+        self._cache = ObjectCache(cache_entries)
+        self._ttl_ms = round(active_groups_ttl_days * _DAY_MS)
+        self._clock_ms = clock_ms
+
+    def drop(self, keys: Iterable[bytes]) -> None:
+        """Forget what was decoded from these keys: they have changed."""
+        for key in keys:
+            self._cache.drop(key)
+
+    def group(self, project_id: int, group_type: str, group_key: str) -> GroupState | None:
+        """Read one group with versions; None where it was never seen."""
+        group = self._group(project_id, group_type, group_key)
+        return None if group is None else group.state
+
+    def group_properties(
+        self, project_id: int, group_type: str, group_key: str
+    ) -> Mapping[str, Any] | None:
+        """Read the properties that are set; None where the group was never seen."""
+        group = self._group(project_id, group_type, group_key)
+        return None if group is None else group.properties
+
+    def _group(self, project_id: int, group_type: str, group_key: str) -> _Group | None:
+        key = table_key(Table.GROUPS, record_key(project_id, group_type, group_key))
+        group: _Group | None = self._read(key, self._store.get, _decode_group)
+        return group
+
+    def groups(
+        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+    ) -> GroupPage:
+        """List groups, of which one call examines at most 500."""
+        start, stop = range_of(Table.GROUPS, project_id, group_type)
+        if after is not None:
+            # The least key behind: a key's record ends where the zero byte is appended.
+            start = table_key(Table.GROUPS, record_key(project_id, group_type, after)) + b"\0"
+        found: list[tuple[str, GroupState]] = []
+        wanted = search.lower()
+        for examined, (key, raw) in enumerate(self._store.items(start, stop)):
+            if examined == _MAX_EXAMINED or len(found) == limit:
+                return GroupPage(found, after)
+            after = str(key_parts(key[1:])[-1])
+            group = GroupState.from_bytes(raw)
+            if wanted in after.lower() or wanted in _name(group).lower():
+                found.append((after, group))
+        return GroupPage(found, None)
+
+    def active_groups(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Mapping[str, str]:
+        """Read the remembered groups by type; empty where nothing fresh is remembered."""
+        oldest_ms = now_ms - self._ttl_ms
+        for active in self._remembered(project_id, distinct_id, session_id):
+            if active is not None and active.time_ms >= oldest_ms:
+                return active.groups
+        merged = [
+            active
+            for anonymous_id in self._merged_ids(project_id, distinct_id)
+            if (active := self._latest(project_id, anonymous_id)) and active.time_ms >= oldest_ms
+        ]
+        return max(merged, key=lambda active: active.order).groups if merged else _NO_GROUPS
+
+    def _remembered(
+        self, project_id: int, distinct_id: str, session_id: str | None
+    ) -> Iterator[ActiveGroups | None]:
+        if session_id is not None:
+            yield self._of_session(project_id, session_id, distinct_id)
+        yield self._latest(project_id, distinct_id)
+
+    def _merged_ids(self, project_id: int, distinct_id: str) -> Sequence[str]:
+        """Read the ids that were merged into this one, the latest first."""
+        state = self._person(project_id, distinct_id)
+        if state is None or not state.merged:
+            return ()
+        latest = sorted(state.merged, key=lambda merged: (-state.merged[merged], merged))
+        return [
+            merged
+            for merged in latest[:_MAX_MERGED]
+            if self._into(project_id, merged) == distinct_id
+        ]
+
+    def session_groups(
+        self, project_id: int, session_id: str, distinct_id: str
+    ) -> Mapping[str, str] | None:
+        """
+        Read the map that a session carried last for an id, if that is also what the id remembers.
+
+        None once half of its time is over: then an update that only renews it is worth its while.
+        """
+        active = self._of_session(project_id, session_id, distinct_id)
+        now_ms = self._clock_ms()
+        if active is None or active.time_ms < now_ms - self._ttl_ms // 2:
+            return None
+        remembered = self.active_groups(project_id, distinct_id, None, now_ms)
+        return active.groups if active.groups == remembered else None
+
+    def _of_session(
+        self, project_id: int, session_id: str, distinct_id: str
+    ) -> ActiveGroups | None:
+        key = table_key(Table.SESSIONS, record_key(project_id, session_id))
+        session: SessionState | None = self._read(key, self._store.get, SessionState.from_bytes)
+        return None if session is None else session.maps.get(distinct_id)
+
+    def _latest(self, project_id: int, distinct_id: str) -> ActiveGroups | None:
+        key = active_prefix(project_id, distinct_id)
+        latest: ActiveGroups | None = self._read(key, self._store.last, ActiveGroups.from_bytes)
+        return latest
+
+    def person(self, project_id: int, distinct_id: str) -> Person | None:
+        """
+        Read the person, merges followed; None where nothing is known.
+
+        Of the ids that were merged into it the first goes before the later ones.
+        """
+        root = self._root(project_id, distinct_id)
+        state = self._person(project_id, root)
+        if state is None:
+            return None
+        properties: dict[str, Any] = {}
+        for member in reversed(self._members(project_id, root, state)):
+            properties.update(member.values())
+        return Person(
+            distinct_id=root,
+            properties=properties,
+            is_identified=state.is_identified,
+            recent=state.recent,
+        )
+
+    def _root(self, project_id: int, distinct_id: str) -> str:
+        path = [distinct_id]
+        while (into := self._into(project_id, path[-1])) is not None and len(path) <= _MAX_HOPS:
+            if into in path:
+                # Two merges that crossed: any id of the circle leads to the same one.
+                return min(path[path.index(into) :])
+            path.append(into)
+        return path[-1]
+
+    def _members(self, project_id: int, root: str, state: PersonState) -> Sequence[PersonState]:
+        """Read the states of all ids of a person, the root first; at most 64."""
+        members = {root: state}
+        pending = [(root, state)]
+        while pending and len(members) < _MAX_MERGED:
+            parent, parent_state = pending.pop(0)
+            merged = parent_state.merged
+            for each in sorted(merged, key=lambda each: (merged[each], each))[:_MAX_MERGED]:
+                member = self._person(project_id, each)
+                if member is None or each in members or member.into is None:
+                    continue
+                if member.into[0] == parent:
+                    members[each] = member
+                    pending.append((each, member))
+        return list(members.values())[:_MAX_MERGED]
+
+    def _into(self, project_id: int, distinct_id: str) -> str | None:
+        state = self._person(project_id, distinct_id)
+        return None if state is None or state.into is None else state.into[0]
+
+    def _person(self, project_id: int, distinct_id: str) -> PersonState | None:
+        key = table_key(Table.PERSONS, record_key(project_id, distinct_id))
+        person: PersonState | None = self._read(key, self._store.get, PersonState.from_bytes)
+        return person
+
+    def _read(
+        self, key: bytes, load: Callable[[bytes], bytes | None], decode: Callable[[bytes], Any]
+    ) -> Any:
+        found = self._cache.get(key)
+        if found is MISSING:
+            raw = load(key)
+            found = None if raw is None else decode(raw)
+            self._cache.put(key, found, 0 if raw is None else len(raw))
+        return found
+
+
+def _decode_group(raw: bytes) -> _Group:
+    state = GroupState.from_bytes(raw)
+    return _Group(state, state.values())
+
+
+def _name(group: GroupState) -> str:
+    name = group.properties.get("name")
+    return name.value if name is not None and isinstance(name.value, str) else ""

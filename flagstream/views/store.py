@@ -1,0 +1,178 @@
+"""The views on disk: one RocksDB with the tables' records, the index and the follower's offsets."""
+
+import logging
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DbClosedError,
+    DBCompressionType,
+    Options,
+    Rdict,
+    ReadOptions,
+    WriteBatch,
+)
+
+from flagstream.errors import LogLockedError, UnavailableError, ViewError
+from flagstream.ports import TopicPartition
+from flagstream.topics import key_parts, record_key
+
+from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION
+
+logger = logging.getLogger(__name__)
+
+_MIB = 1024 * 1024
+_CLOSED = "The views cannot be read at the moment."
+Changes = Mapping[bytes, bytes | None]
+
+
+class ViewStore:
+    """
+    One directory, written by one follower and read from the event loop.
+
+    Everything in it follows from the changelogs, so whatever is wrong with it is cured by dropping
+    it and reading them again.
+    """
+
+    get: Callable[[bytes], bytes | None]
+
+    def __init__(self, path: Path) -> None:
+        """
+        Open or create; a directory of another format or a corrupt one is dropped.
+
+        Raises:
+            LogLockedError: Another process holds the directory.
+        """
+        self._path = path
+        try:
+            self._attach()
+        except LogLockedError:
+            raise
+        except ViewError as error:
+            # Not for a full disk: that passes, and reading everything anew would only add to it.
+            if "corruption" not in str(error).lower():
+                raise
+            logger.warning("views are corrupt and are rebuilt", extra={"detail": str(error)})
+            self.reset()
+        if self.get(FORMAT_KEY) != FORMAT:
+            if next(self.items(b"", b"\xff"), None) is not None:
+                logger.warning("views are of another format and are rebuilt")
+            self.reset()
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Read the next offset of every changelog partition that was followed."""
+        positions = {}
+        for key, offset in self.items(POSITION, POSITION + b"\xff"):
+            topic, partition = key_parts(key.removeprefix(POSITION))
+            positions[TopicPartition(str(topic), int(partition))] = int(offset)
+        return positions
+
+    def items(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the entries with *start* <= key < *stop*."""
+        bounds = ReadOptions()
+        bounds.set_iterate_upper_bound(stop)
+        try:
+            entries: Any = self._rdict.items(from_key=start, read_opt=bounds)
+        except DbClosedError:
+            raise UnavailableError(_CLOSED, retry_after_s=1) from None
+        return iter(entries)
+
+    def last(self, prefix: bytes) -> bytes | None:
+        """Read the value of the last index entry of one distinct id."""
+        try:
+            entries = self._rdict.iter()
+        except DbClosedError:
+            raise UnavailableError(_CLOSED, retry_after_s=1) from None
+        entries.seek_for_prev(prefix + ORDER_END)
+        if entries.valid() and entries.key().startswith(prefix):
+            value: bytes = entries.value()
+            return value
+        return None
+
+    def write(self, changes: Changes, positions: Mapping[TopicPartition, int]) -> None:
+        """
+        Write changes and the offsets that they lead to: all or nothing.
+
+        Args:
+            changes: None deletes.
+
+        Raises:
+            ViewError: Disk full or broken.
+        """
+        batch = WriteBatch(raw_mode=True)
+        for key, value in changes.items():
+            if value is None:
+                batch.delete(key)
+            else:
+                batch.put(key, value)
+        for topic_partition, offset in positions.items():
+            batch.put(POSITION + record_key(*topic_partition), b"%d" % offset)
+        try:
+            self._rdict.write(batch)
+        except Exception as error:
+            raise ViewError(f"{self._path}: {error}") from error
+
+    def recover(self) -> bool:
+        """Open again after a failed write, without which RocksDB refuses all others."""
+        self.close()
+        with suppress(ViewError):
+            self._attach()
+            return True
+        return False
+
+    def reset(self) -> None:
+        """Drop everything."""
+        self.close()
+        shutil.rmtree(self._path, ignore_errors=True)
+        self._attach()
+        self.write({FORMAT_KEY: FORMAT}, {})
+
+    def close(self) -> None:
+        """Close; what was written stays."""
+        self.get = self._refuse
+        # Nothing to close, or closing complains about a write that failed before.
+        with suppress(AttributeError, Exception):
+            self._rdict.close()
+
+    def _attach(self) -> None:
+        self._rdict = _open(self._path)
+        self.get = self._rdict.get
+
+    def _refuse(self, _: bytes) -> bytes | None:
+        raise UnavailableError(_CLOSED, retry_after_s=1)
+
+
+def _open(path: Path) -> Rdict:
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        return Rdict(str(path), options=_options())
+    except Exception as error:
+        if "lock" in str(error).lower():
+            raise LogLockedError(f"{path}: another process holds this directory") from None
+        raise ViewError(f"{path}: {error}") from error
+
+
+def _options() -> Options:
+    tables = BlockBasedOptions()
+    tables.set_block_cache(Cache(32 * _MIB))
+    tables.set_cache_index_and_filter_blocks(v=True)
+    tables.set_bloom_filter(10, block_based=False)
+    options = Options(raw_mode=True)
+    options.create_if_missing(create_if_missing=True)
+    options.set_block_based_table_factory(tables)
+    options.set_write_buffer_size(16 * _MIB)
+    # More than the write rate of a rebuild needs: a stalled write would hold up the event loop.
+    options.set_max_write_buffer_number(4)
+    options.set_level_zero_slowdown_writes_trigger(40)
+    options.set_level_zero_stop_writes_trigger(80)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_max_open_files(128)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(_MIB)
+    options.set_stats_dump_period_sec(0)
+    return options
