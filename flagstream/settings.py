@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import quote as quote_path
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
@@ -56,7 +57,8 @@ class Settings(BaseModel):
     @property
     def embedded_url(self) -> str:
         """The URL of the embedded log in the data directory."""
-        return f"embedded://{self.data_dir / 'log'}?fsync={self.embedded_fsync}"
+        directory = quote_path(str((self.data_dir / "log").absolute()))
+        return f"embedded://{directory}?fsync={self.embedded_fsync}"
 
 
 def load_settings(

@@ -72,7 +72,7 @@ class Consumer(base.Consumer):
         return self._assigned
 
     def _is_source(self, tp: TP) -> bool:
-        return self.app.topics.acks_enabled_for(tp.topic)
+        return tp.topic not in self.transport.changelogs
 
     def _first(self, tp: TP) -> int:
         committed = self.transport.log.committed(self._group, *tp)
@@ -193,7 +193,7 @@ class Consumer(base.Consumer):
     def _to_message(self, tp: TP, record: LogRecord) -> ConsumerMessage:
         # Called when a record is handed over, on Faust's path as on ours.
         self._positions[tp] = record.offset + 1
-        if self._is_source(tp):
+        if tp in self._handed_over and self.app.topics.acks_enabled_for(tp.topic):
             self._handed_over[tp].append(record.offset)
         return ConsumerMessage(
             *record[:3],

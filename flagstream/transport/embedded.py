@@ -8,14 +8,52 @@ from faust.transport import base
 from faust.transport.drivers import TRANSPORTS
 from faust.types import TP
 
+from flagstream.settings import Settings
+from flagstream.topics import topic_specs
+
 from .consumer import Consumer
 from .log import Log, LogOptions
-from .overrides import Overrides, check_faust
+from .overrides import Overrides, TableManager, check_faust
 from .producer import Producer
 from .registry import close_log, open_log
 from .store import Store
 
 STORE_URL = "flagstream://"
+
+
+def faust_settings(settings: Settings) -> dict[str, Any]:
+    """Faust's settings for an app whose log is the embedded one of *settings*."""
+    install()
+    return {
+        "broker": settings.embedded_url,
+        "store": STORE_URL,
+        "TableManager": TableManager,
+        "topic_partitions": settings.partitions,
+        "topic_disable_leader": True,
+        "broker_commit_interval": 0.2,
+    }
+
+
+def log_options(settings: Settings) -> LogOptions:
+    """Options of the embedded log of *settings*."""
+    return LogOptions(
+        directory=settings.data_dir / "log",
+        fsync=settings.embedded_fsync,
+        fsync_interval_ms=settings.embedded_fsync_interval_ms,
+        retention_hours=settings.retention_hours,
+        retention_bytes=settings.retention_bytes,
+    )
+
+
+def create_topics(log: Log, partitions: int) -> None:
+    """
+    Create every topic that is not there.
+
+    Raises:
+        LogError: One is there with another number of partitions.
+    """
+    for spec in topic_specs(partitions):
+        log.create_topic(spec.name, spec.partitions, is_compacted=spec.is_compacted)
 
 
 def install() -> None:

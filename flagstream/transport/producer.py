@@ -143,7 +143,8 @@ class Producer(base.Producer):
         ensure_created: bool = False,  # noqa: ARG002 -- Faust's signature
     ) -> None:
         """Create a topic unless it is there."""
-        self.transport.log.create_topic(topic, partitions, is_compacted=bool(compacting))
+        if topic not in self.transport.log.topics():
+            self.transport.log.create_topic(topic, partitions, is_compacted=bool(compacting))
 
     def key_partition(self, topic: str, key: bytes) -> TP:
         """Choose the partition of a key."""
