@@ -66,7 +66,10 @@ def register(app: faust.App, table: Table, folding: Folding) -> None:
     raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "partitions": folding.partitions}
     raw |= {"key_serializer": "raw", "value_serializer": "raw"}
     source = app.topic(table.source.value, **raw)
-    states = app.Table(table.value, changelog_topic=app.topic(table.changelog, **raw), **raw)
+    changelog = app.topic(table.changelog, **raw)
+    # Recovery joins as the fold does: everybody merges, nobody replaces.
+    options = {"join": REDUCERS[table].join}
+    states = app.Table(table.value, changelog_topic=changelog, options=options, **raw)
 
     @app.agent(source, name=table.value)
     async def fold_records(stream: StreamT[bytes]) -> None:

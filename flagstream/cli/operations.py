@@ -48,7 +48,14 @@ def verify(config: Path | None, **options: Any) -> None:
     settings = read_settings(config, **options)
     from flagstream import verify as verification  # noqa: PLC0415 -- as above
 
-    verification.verify(settings)
+    report = verification.verify(settings)
+    for line in report.lines:
+        click.echo(line)
+    for difference in report.differences:
+        click.echo(difference, err=True)
+    if report.differences:
+        raise click.exceptions.Exit(1)
+    click.echo("Log, tables and views are equal.")
 
 
 @click.group(epilog=example("flagstream dead-letters list"))

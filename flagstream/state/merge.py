@@ -66,6 +66,10 @@ class Reducer(Generic[S, U]):
         if got != expected:
             raise RecordError(f"key: expected {expected}, got {quote(key)}")
 
+    def version(self, state: bytes) -> int:
+        """Read the highest version folded into an encoded state."""
+        return self.state.from_bytes(state).version
+
     def join(self, ours: bytes | None, theirs: bytes) -> bytes:
         """Join two encoded states: everybody merges, nobody replaces."""
         if ours is None or ours == theirs:

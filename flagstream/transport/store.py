@@ -127,6 +127,16 @@ class TablePartition:
         self._database.close()
 
 
+def stored_states(tables_dir: Path, table: str) -> Iterator[tuple[bytes, bytes]]:
+    """Read all values of a table from the data directory of an app that is stopped."""
+    for path in sorted(tables_dir.glob(f"v*/tables/{table}-*.db")):
+        partition = TablePartition(path)
+        try:
+            yield from partition.items()
+        finally:
+            partition.close()
+
+
 def replace(_: bytes | None, theirs: bytes) -> bytes:
     """Take the changelog's value: what a table does that names no join."""
     return theirs

@@ -20,9 +20,9 @@ from rocksdict import (
 
 from flagstream.errors import LogLockedError, UnavailableError, ViewError
 from flagstream.ports import TopicPartition
-from flagstream.topics import key_parts, record_key
+from flagstream.topics import Table, key_parts, record_key
 
-from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION
+from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of
 
 logger = logging.getLogger(__name__)
 
@@ -81,6 +81,11 @@ class ViewStore:
         except DbClosedError:
             raise UnavailableError(_CLOSED, retry_after_s=1) from None
         return iter(entries)
+
+    def states(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the records of a table as they are in its changelog."""
+        for key, state in self.items(*range_of(table)):
+            yield key[1:], state
 
     def last(self, prefix: bytes) -> bytes | None:
         """Read the value of the last index entry of one distinct id."""
