@@ -3,7 +3,7 @@
 from flagstream.keys import KEYS_FILE
 from flagstream.settings import Settings
 
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 -- compared, not bound
+_LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- compared, not bound
 _TEMPLATE = """
 flagstream is ready at {url}
 
@@ -31,7 +31,8 @@ _GROUPS = """\
 
 def server_url(settings: Settings, port: int) -> str:
     """Write the address under which this machine reaches the server."""
-    return f"http://{_WILDCARDS.get(settings.host, settings.host)}:{port}"
+    host = _LOOPBACKS.get(settings.host, settings.host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def banner(settings: Settings, token: str, port: int) -> str:
