@@ -1,0 +1,133 @@
+"""
+Who is inside a rollout, and which variant they get: hashes compared with bounds made once.
+
+Both hashes are uniform over a fixed width, so "at most *p* percent" is one comparison with a bound
+that is computed exactly when the flag is compiled; no float is touched while evaluating.
+"""
+
+import hashlib
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import Literal
+
+import mmh3
+
+Bucketing = Literal["murmur3", "sha1"]
+IsInside = Callable[[bytes], bool]
+PickVariant = Callable[[bytes], int]
+
+BUCKETS = 100_000  # one is 0.001 % of the identifiers
+_PERCENT = BUCKETS // 100
+_SHA1_VALUES = 2**60
+_VALUES = range(_SHA1_VALUES)
+_ABOVE_ALL_DIGESTS = b"\xff" * 21
+
+
+def utf8(text: str) -> bytes:
+    """Encode; lone surrogates, which UTF-8 does not have, get bytes as well and break nothing."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def rollout(bucketing: Bucketing, flag_key: str, percentage: float) -> IsInside | None:
+    """
+    Make the test of a rollout.
+
+    Args:
+        percentage: 0 to 100; murmur3 rounds it to 0.001.
+
+    Returns:
+        The test of an identifier's bytes, or None where everybody is inside.
+    """
+    make = _murmur3_rollout if bucketing == "murmur3" else _sha1_rollout
+    return make(f"{flag_key}.".encode(), percentage)
+
+
+def variants(bucketing: Bucketing, flag_key: str, shares: Sequence[float]) -> PickVariant | int:
+    """
+    Make the choice of a variant, independent of the rollout's draw.
+
+    Args:
+        shares: Percentages in the order of the variants.
+
+    Returns:
+        The choice of a variant's index for an identifier's bytes; ``len(shares)`` where the shares
+        add up to less than 100 and leave the identifier out. The index itself where it is the same
+        for everybody.
+    """
+    taken = next((index for index, share in enumerate(shares) if share > 0), len(shares))
+    if taken == len(shares) or shares[taken] >= 100:  # noqa: PLR2004 -- per cent
+        return taken
+    make = _murmur3_variants if bucketing == "murmur3" else _sha1_variants
+    return make(f"{flag_key}.".encode(), shares)
+
+
+def _murmur3_rollout(prefix: bytes, percentage: float) -> IsInside | None:
+    """
+    Compare the first word.
+
+    Source:
+        MurmurHash3 x64_128, seed 0, over UTF-8 of ``<flag key>.<identifier>``; its two 64-bit words
+        are independent draws; bucket = word * 100,000 >> 64. Vectors in
+        ``tests/conformance/cases/bucketing.json``.
+    """
+    hash_words = mmh3.mmh3_x64_128_utupledigest
+    bucket = round(percentage * _PERCENT)
+    if bucket >= BUCKETS:
+        return None
+    bound = _first_word(bucket)
+    return lambda identifier: hash_words(prefix + identifier, 0)[0] < bound
+
+
+def _murmur3_variants(prefix: bytes, shares: Sequence[float]) -> PickVariant:
+    """Compare the second word, so that a narrow rollout does not starve the last variants."""
+    hash_words = mmh3.mmh3_x64_128_utupledigest
+    # Sums are rounded, not shares: three thirds make a whole.
+    bounds = [_first_word(round(total * _PERCENT)) for total in accumulate(shares)]
+    return lambda identifier: bisect_right(bounds, hash_words(prefix + identifier, 0)[1])
+
+
+def _first_word(bucket: int) -> int:
+    """Find the lowest 64-bit word of a bucket."""
+    return -(-(bucket << 64) // BUCKETS)
+
+
+def _sha1_rollout(prefix: bytes, percentage: float) -> IsInside | None:
+    """
+    Do as PostHog does, so that nobody changes sides on migration.
+
+    An identifier of no characters hashes to 0 there, hence is inside every rollout.
+
+    Source:
+        First 60 bits of SHA-1 over UTF-8 of ``<flag key>.<identifier>``, divided by 2^60 in
+        double precision; inside where the quotient is <= percentage / 100.
+    """
+    sha1 = hashlib.sha1
+    if percentage >= 100:  # noqa: PLR2004 -- per cent
+        return None
+    bound = _digest_bound(bisect_right(_VALUES, percentage / 100, key=_quotient))
+    return lambda identifier: not identifier or sha1(prefix + identifier).digest() < bound
+
+
+def _sha1_variants(prefix: bytes, shares: Sequence[float]) -> PickVariant:
+    """Hash with the suffix ``variant``; the first whose cumulated share is above the quotient."""
+    sha1 = hashlib.sha1
+    totals = accumulate(share / 100 for share in shares)
+    bounds = [_digest_bound(bisect_left(_VALUES, total, key=_quotient)) for total in totals]
+
+    def pick(identifier: bytes) -> int:
+        digest = sha1(b"%b%bvariant" % (prefix, identifier)).digest() if identifier else b""
+        return bisect_right(bounds, digest)
+
+    return pick
+
+
+def _quotient(value: int) -> float:
+    return value / _SHA1_VALUES
+
+
+def _digest_bound(value: int) -> bytes:
+    """Make what every digest with a lower 60-bit value sorts before, and no other does."""
+    if value >= _SHA1_VALUES:
+        return _ABOVE_ALL_DIGESTS
+    return (value << 4).to_bytes(8)
