@@ -9,7 +9,6 @@ from faust.transport.drivers import TRANSPORTS
 from faust.types import TP
 
 from flagstream.settings import Settings
-from flagstream.topics import topic_specs
 
 from .consumer import Consumer
 from .log import Log, LogOptions
@@ -32,28 +31,6 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_disable_leader": True,
         "broker_commit_interval": 0.2,
     }
-
-
-def log_options(settings: Settings) -> LogOptions:
-    """Options of the embedded log of *settings*."""
-    return LogOptions(
-        directory=settings.data_dir / "log",
-        fsync=settings.embedded_fsync,
-        fsync_interval_ms=settings.embedded_fsync_interval_ms,
-        retention_hours=settings.retention_hours,
-        retention_bytes=settings.retention_bytes,
-    )
-
-
-def create_topics(log: Log, partitions: int) -> None:
-    """
-    Create every topic that is not there.
-
-    Raises:
-        LogError: One is there with another number of partitions.
-    """
-    for spec in topic_specs(partitions):
-        log.create_topic(spec.name, spec.partitions, is_compacted=spec.is_compacted)
 
 
 def install() -> None:

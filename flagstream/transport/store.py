@@ -228,10 +228,9 @@ class Store(SerializedStore[bytes, bytes]):
 
     def reset_state(self) -> None:
         """Delete the table's files; it is then rebuilt from its changelog."""
-        numbers = tuple(self._partitions)
         self.close()
-        for number in numbers:
-            shutil.rmtree(self._path(number))
+        for path in Path(self.app.conf.tabledir).glob(f"{self.table_name}-[0-9]*.db"):
+            shutil.rmtree(path)
 
     async def stop(self) -> None:
         """Save what is in the changelog; agents that have yet to stop may go on."""
