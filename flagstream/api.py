@@ -1,4 +1,4 @@
-"""The HTTP application: routes, the error middleware, and what handlers are given."""
+"""The HTTP application: what handlers are given, and the routes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,22 +17,10 @@ from flagstream.ports import (
     StateView,
     Warnings,
 )
-from flagstream.routes import (
-    capture,
-    definitions,
-    flags,
-    groups,
-    health,
-    keys,
-    management,
-    operations,
-    remote_config,
-)
-from flagstream.routes.errors import answer_errors
+from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers
+from flagstream.routes.table import add_routes
 from flagstream.settings import Settings
-
-_RESOURCES = (capture, flags, remote_config, definitions, management, groups, operations, health)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +53,6 @@ def create_app(services: Services) -> web.Application:
     Bodies arrive as sent: clients label compressed bodies wrongly, so ``wire`` inflates them.
     """
     app = web.Application(
-        middlewares=[answer_errors],
         client_max_size=services.settings.max_body_bytes,
         handler_args={"auto_decompress": False},
     )
@@ -95,6 +82,5 @@ def create_app(services: Services) -> web.Application:
         wait_timeout_s=services.settings.wait_timeout_s,
     )
     app[keys.FLAG_ANSWERS] = FlagAnswers(services.catalog, services.view)
-    for resource in _RESOURCES:
-        app.add_routes(resource.routes)
+    add_routes(app, services.is_ready)
     return app

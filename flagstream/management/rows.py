@@ -5,32 +5,30 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from flagstream.errors import InvalidDefinitionError, InvalidRequestError, Problem
+from flagstream.flags import parse_flag
 
 Row = Mapping[str, Any]
 
 _KEY = re.compile(r"[A-Za-z0-9_-]{1,400}")
-_TEXT = (str,)
-_MEMBERS: dict[str, tuple[tuple[type, ...], str]] = {
-    "key": (_TEXT, "a text"),
-    "name": (_TEXT, "a text"),
-    "filters": ((dict,), "an object"),
-    "active": ((bool,), "true or false"),
-    "deleted": ((bool,), "true or false"),
-    "archived": ((bool,), "true or false"),
-    "version": ((int,), "the version that was read"),
-    "bucketing": (_TEXT, "murmur3 or sha1"),
-    "bucketing_identifier": ((str, type(None)), "distinct_id, device_id or null"),
-    "ensure_experience_continuity": ((bool,), "true or false"),
-    "evaluation_runtime": (_TEXT, "server, client or all"),
-    "evaluation_contexts": ((list,), "a list of texts"),
-    "is_remote_configuration": ((bool,), "true or false"),
-    "tags": ((list,), "a list of texts"),
+_WRITABLE = {
+    "key",
+    "name",
+    "filters",
+    "active",
+    "deleted",
+    "version",
+    "bucketing",
+    "bucketing_identifier",
+    "ensure_experience_continuity",
+    "evaluation_runtime",
+    "evaluation_contexts",
+    "is_remote_configuration",
+    "tags",
 }
 # What an answer holds besides: clients send back what they have read.
 READ_ONLY: Row = {
+    "archived": False,
     "has_encrypted_payloads": False,
     "created_by": None,
     "last_modified_by": None,
@@ -75,25 +73,26 @@ def new_row(body: Row, *, flag_id: int, bucketing: str, now_ms: int) -> dict[str
             attr="key",
         )
     now = iso_time(now_ms)
-    return {
-        "id": flag_id,
-        "name": "",
-        "active": True,
-        "deleted": False,
-        "archived": False,
-        "bucketing": bucketing,
-        "bucketing_identifier": None,
-        "ensure_experience_continuity": False,
-        "evaluation_runtime": "all",
-        "evaluation_contexts": [],
-        "is_remote_configuration": False,
-        "tags": [],
-        **given,
-        "filters": _normalized({"groups": [], **given.get("filters", {})}),
-        "version": 1,
-        "created_at": now,
-        "updated_at": now,
-    }
+    return _canonical(
+        {
+            "id": flag_id,
+            "name": "",
+            "active": True,
+            "deleted": False,
+            "bucketing": bucketing,
+            "bucketing_identifier": None,
+            "ensure_experience_continuity": False,
+            "evaluation_runtime": "all",
+            "evaluation_contexts": [],
+            "is_remote_configuration": False,
+            "tags": [],
+            **given,
+            "filters": {"groups": [], **given.get("filters", {})},
+            "version": 1,
+            "created_at": now,
+            "updated_at": now,
+        }
+    )
 
 
 def changed_row(row: Row, body: Row, *, now_ms: int) -> dict[str, Any]:
@@ -110,13 +109,23 @@ def changed_row(row: Row, body: Row, *, now_ms: int) -> dict[str, Any]:
         raise InvalidRequestError(
             "key: a flag keeps its key; make another flag instead", code="immutable", attr="key"
         )
-    return {
-        **row,
-        **given,
-        "filters": _normalized({**row["filters"], **given.get("filters", {})}),
-        "version": row["version"] + 1,
-        "updated_at": iso_time(now_ms),
-    }
+    return _canonical(
+        {
+            **row,
+            **given,
+            "filters": {**row["filters"], **given.get("filters", {})},
+            "version": row["version"] + 1,
+            "updated_at": iso_time(now_ms),
+        }
+    )
+
+
+def _canonical(row: dict[str, Any]) -> dict[str, Any]:
+    """Check a whole row with the engine's parser, and write payloads as the JSON texts it makes."""
+    payloads = parse_flag(row).filters.payloads
+    if payloads is None:
+        return row
+    return {**row, "filters": {**row["filters"], "payloads": payloads}}
 
 
 def iso_time(time_ms: int) -> str:
@@ -125,25 +134,28 @@ def iso_time(time_ms: int) -> str:
 
 
 def _checked(body: Row) -> dict[str, Any]:
-    """Check names and types; what the engine reads is checked by its own parser."""
+    """Refuse members of unknown names; types are left to the engine's parser."""
     given = {_SPELLINGS.get(name, name): value for name, value in body.items()}
     if _SHORTHAND in given:
         _expand_shorthand(given)
-    problems = []
-    for name, value in given.items():
-        if name in _IGNORED:
-            continue
-        types, expected = _MEMBERS.get(name, ((), "no member of this name"))
-        if type(value) not in types:
-            problems.append(Problem(path=f"$.{name}", expected=expected, got=value))
-    problems += _not_texts(given, "tags") + _not_texts(given, "evaluation_contexts")
+    given = {name: value for name, value in given.items() if name not in _IGNORED}
+    problems = [
+        Problem(path=f"$.{name}", expected="no member of this name", got=given[name])
+        for name in given.keys() - _WRITABLE
+    ]
+    if not isinstance(given.get("filters", {}), dict):
+        problems.append(Problem(path="$.filters", expected="an object", got=given["filters"]))
+    if not isinstance(given.get("key", ""), str):
+        problems.append(Problem(path="$.key", expected="a text", got=given["key"]))
     if problems:
         raise InvalidDefinitionError(problems)
     if "version" in given.get("filters", {}):
         raise InvalidRequestError(
-            "filters.version: reserved", code="reserved_config_version", attr="filters.version"
+            "filters.version: a reserved name",
+            code="reserved_config_version",
+            attr="filters.version",
         )
-    return {name: value for name, value in given.items() if name not in _IGNORED}
+    return given
 
 
 def _expand_shorthand(given: dict[str, Any]) -> None:
@@ -151,26 +163,3 @@ def _expand_shorthand(given: dict[str, Any]) -> None:
     percentage = given.pop(_SHORTHAND)
     if percentage is not None and "filters" not in given:
         given["filters"] = {"groups": [{"properties": [], "rollout_percentage": percentage}]}
-
-
-def _not_texts(given: Row, name: str) -> list[Problem]:
-    values = given.get(name)
-    if not isinstance(values, list):
-        return []
-    return [
-        Problem(path=f"$.{name}[{index}]", expected="a text", got=value)
-        for index, value in enumerate(values)
-        if not isinstance(value, str)
-    ]
-
-
-def _normalized(filters: Row) -> dict[str, Any]:
-    """Write payloads as the JSON texts that clients expect."""
-    payloads = filters.get("payloads")
-    if not isinstance(payloads, dict):
-        return dict(filters)
-    texts = {
-        name: value if isinstance(value, str) else orjson.dumps(value).decode()
-        for name, value in payloads.items()
-    }
-    return {**filters, "payloads": texts}

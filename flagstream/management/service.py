@@ -14,7 +14,6 @@ from flagstream.errors import (
     UnavailableError,
     quote,
 )
-from flagstream.flags import parse_flag
 from flagstream.ports import (
     Append,
     Catalog,
@@ -77,7 +76,6 @@ class Management:
                 bucketing=snapshot.settings.bucketing,
                 now_ms=self._clock_ms(),
             )
-            parse_flag(row)
             if not rows.get(row["key"], {"deleted": True})["deleted"]:
                 raise InvalidRequestError(
                     "There is already a feature flag with this key.", code="unique", attr="key"
@@ -104,7 +102,6 @@ class Management:
                     attr="version",
                 )
             row = changed_row(row, body, now_ms=self._clock_ms())
-            parse_flag(row)
             await self._write(project_id, Kind.FLAG, row["key"], row)
         return row
 

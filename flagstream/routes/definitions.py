@@ -26,6 +26,6 @@ def _bare(etag: str) -> str:
 
 
 routes = (
-    *client_route(["GET", "HEAD"], "/flags/definitions", definitions),
-    *client_route(["GET", "HEAD"], "/api/feature_flag/local_evaluation", definitions),
+    *client_route(["GET"], "/flags/definitions", definitions),
+    *client_route(["GET"], "/api/feature_flag/local_evaluation", definitions),
 )

@@ -1,7 +1,8 @@
-"""The one middleware that turns errors into responses of one shape."""
+"""The one place that turns errors into responses, all of one shape."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
+from typing import NoReturn
 
 from aiohttp import hdrs, web
 
@@ -14,14 +15,12 @@ from flagstream.errors import (
     RequestError,
     UnavailableError,
 )
-from flagstream.telemetry import count_response
+from flagstream.telemetry import RESPONSES
 
-from . import keys
-from .responses import json_response
+from .responses import Handler, json_response
 
 _log = logging.getLogger(__name__)
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-_ALWAYS = {"/_liveness", "/_liveness/", "/_readiness", "/_readiness/", "/metrics", "/metrics/"}
+_STARTING = UnavailableError("The server is still starting.", retry_after_s=1)
 
 
 class _InternalError(RequestError):
@@ -32,21 +31,42 @@ class _InternalError(RequestError):
     code = "internal_error"
 
 
-@web.middleware
-async def answer_errors(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answer every error as ``{"type","code","detail","attr"}``, and 503 until ready."""
-    response: web.StreamResponse
-    if not request.app[keys.IS_READY]() and request.path not in _ALWAYS:
-        response = error_response(request, UnavailableError("Starting.", retry_after_s=1))
-    else:
+def guarded(handler: Handler, is_ready: Callable[[], bool]) -> Handler:
+    """
+    Answer what *handler* raises as ``{"type","code","detail","attr"}``, and 503 until ready.
+
+    Around each handler instead of an aiohttp middleware, which costs a tenth of a flag request.
+    """
+
+    async def answer(request: web.Request) -> web.StreamResponse:
         try:
+            if not is_ready():
+                raise _STARTING  # noqa: TRY301 -- answered like any other refusal
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 -- nobody above answers a client
             response = error_response(request, _request_error(request, error))
-            if isinstance(error, web.HTTPMethodNotAllowed):
-                response.headers[hdrs.ALLOW] = ", ".join(sorted(error.allowed_methods))
-    count_response(response.status)
-    return response
+        RESPONSES.count(response.status)
+        return response
+
+    return answer
+
+
+async def not_found(request: web.Request) -> NoReturn:
+    """Refuse a path that nothing is at."""
+    raise NotFoundError(f"There is nothing at {request.path}.")
+
+
+def not_allowed(methods: Iterable[str]) -> Handler:
+    """Refuse every method but those that a path is served for."""
+    allowed = ", ".join(sorted(methods))
+
+    async def refuse(request: web.Request) -> web.Response:
+        error = MethodNotAllowedError(f'Method "{request.method}" not allowed.')
+        response = error_response(request, error)
+        response.headers[hdrs.ALLOW] = allowed
+        return response
+
+    return refuse
 
 
 def error_response(request: web.Request, error: RequestError) -> web.Response:
@@ -64,8 +84,8 @@ def error_response(request: web.Request, error: RequestError) -> web.Response:
 def _request_error(request: web.Request, error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
-    if isinstance(error, web.HTTPClientError):
-        return _of_aiohttp(request, error)
+    if isinstance(error, web.HTTPRequestEntityTooLarge):
+        return BodyTooLargeError("The body is larger than allowed.")
     if isinstance(error, web.RequestPayloadError):
         return InvalidRequestError("body: expected a whole request, got a torn one")
     if isinstance(error, LogUnavailableError):
@@ -73,15 +93,3 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
     _log.error("Unexpected error", exc_info=error, extra={"path": request.path})
     return _InternalError("Something went wrong here.")
-
-
-def _of_aiohttp(request: web.Request, error: web.HTTPClientError) -> RequestError:
-    match error:
-        case web.HTTPNotFound():
-            return NotFoundError(f"There is nothing at {request.path}.")
-        case web.HTTPMethodNotAllowed():
-            return MethodNotAllowedError(f'Method "{request.method}" not allowed.')
-        case web.HTTPRequestEntityTooLarge():
-            return BodyTooLargeError("The body is larger than allowed.")
-        case _:
-            return InvalidRequestError(error.reason)

@@ -5,7 +5,7 @@ from typing import Any
 
 from flagstream.flags import Evaluation, EvaluationContext, FlagSet
 from flagstream.ports import Catalog, ProjectSnapshot, StateView
-from flagstream.telemetry import FILLED_GROUPS
+from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
 _NOTHING: Mapping[str, Any] = {}
@@ -26,26 +26,105 @@ _INITIAL = {
 }
 
 
+# Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
+_COMPARABLE = (str, int, bool, type(None))
+_READY_BYTES = 32 * 1024 * 1024
+
+
+class _Ready:
+    """
+    Joined answers of pure group flags: a function of the flags, the group and its properties.
+
+    Attributes:
+        flags: Those that the answers were made with; others start anew.
+        answers: By type and key: the properties that it was made of, and the answer.
+    """
+
+    __slots__ = ("answers", "flags", "size_bytes")
+
+    def __init__(self, flags: FlagSet) -> None:
+        self.flags = flags
+        self.answers: dict[tuple[str, str | None], tuple[Mapping[str, Any], bytes]] = {}
+        self.size_bytes = 0
+
+    def put(
+        self, place: tuple[str, str | None], properties: Mapping[str, Any], answer: bytes
+    ) -> None:
+        """Keep an answer; all are dropped where they would take more memory than they may."""
+        if self.size_bytes > _READY_BYTES:
+            self.answers.clear()
+            self.size_bytes = 0
+        self.answers[place] = (properties, answer)
+        self.size_bytes += len(answer)
+
+
 class FlagAnswers:
     """Evaluates flag requests; reads each needed group and person once, and never awaits."""
 
     def __init__(self, catalog: Catalog, view: StateView) -> None:
         self._catalog = catalog
         self._view = view
+        self._ready: dict[int, _Ready] = {}
 
     def evaluate(self, project_id: int, asked: FlagsRequest, now_ms: int) -> Sequence[Evaluation]:
         """Evaluate the flags that are asked for."""
         if asked.disable_flags:
             return ()
         snapshot = self._catalog.project(project_id)
-        context = self._context(project_id, snapshot, asked, now_ms)
+        groups = self._groups(project_id, snapshot, asked, now_ms)
+        context = self._context(project_id, snapshot.flags, asked, groups)
         return snapshot.flags.evaluate(context, asked.flag_keys)
 
-    def _context(
-        self, project_id: int, snapshot: ProjectSnapshot, asked: FlagsRequest, now_ms: int
-    ) -> EvaluationContext:
+    def v2(self, project_id: int, asked: FlagsRequest, now_ms: int) -> tuple[bytes, bool]:
+        """
+        Answer in the shape of version 2, as far as possible with what is ready.
+
+        Returns:
+            The members of ``flags``, encoded, and whether a flag failed.
+        """
+        if asked.disable_flags or asked.flag_keys is not None:
+            return join_v2(self.evaluate(project_id, asked, now_ms))
+        snapshot = self._catalog.project(project_id)
         flags = snapshot.flags
         groups = self._groups(project_id, snapshot, asked, now_ms)
+        parts = [
+            self._group_part(project_id, flags, each, groups, asked) for each in flags.group_types
+        ]
+        if not flags.person_flags.keys:
+            return b",".join(filter(None, parts)), False
+        context = self._context(project_id, flags.person_flags, asked, groups)
+        part, has_failed = join_v2(flags.person_flags.evaluate(context))
+        return b",".join(filter(None, [*parts, part])), has_failed
+
+    def _group_part(
+        self,
+        project_id: int,
+        flags: FlagSet,
+        group_type: str,
+        groups: Mapping[str, str],
+        asked: FlagsRequest,
+    ) -> bytes:
+        """Answer the flags that look at one group and nothing else."""
+        group_key = groups.get(group_type)
+        stored = _NOTHING
+        if group_key is not None:
+            stored = self._view.group_properties(project_id, group_type, group_key) or _NOTHING
+            named = asked.group_properties.get(group_type)
+            if named and not _are_known(named, stored):
+                return _evaluate_group(flags, group_type, group_key, {**stored, **named})
+        ready = self._ready.get(project_id)
+        if ready is None or ready.flags is not flags:
+            ready = self._ready[project_id] = _Ready(flags)
+        kept = ready.answers.get((group_type, group_key))
+        if kept is not None and kept[0] is stored:
+            return kept[1]
+        answer = _evaluate_group(flags, group_type, group_key, stored)
+        ready.put((group_type, group_key), stored, answer)
+        return answer
+
+    def _context(
+        self, project_id: int, flags: FlagSet, asked: FlagsRequest, groups: Mapping[str, str]
+    ) -> EvaluationContext:
         return EvaluationContext(
             distinct_id=asked.distinct_id,
             device_id=asked.device_id,
@@ -62,17 +141,18 @@ class FlagAnswers:
         self, project_id: int, snapshot: ProjectSnapshot, asked: FlagsRequest, now_ms: int
     ) -> Mapping[str, str]:
         """Fill the types that the request leaves out from the active groups of its user."""
-        if not snapshot.settings.remember_active_groups:
-            return asked.groups
-        if snapshot.flags.group_types <= asked.groups.keys():
-            return asked.groups
+        named = asked.groups
+        if (
+            not snapshot.settings.remember_active_groups
+            or snapshot.flags.group_types <= named.keys()
+        ):
+            return named
         remembered = self._view.active_groups(
             project_id, asked.distinct_id, asked.session_id, now_ms
         )
-        if not remembered:
-            return asked.groups
-        FILLED_GROUPS.inc()
-        return {**remembered, **asked.groups}
+        if remembered:
+            FILLED_FLAG_REQUESTS.inc()
+        return {**remembered, **named}
 
     def _group(
         self, project_id: int, group_type: str, group_key: str, asked: FlagsRequest
@@ -90,3 +170,33 @@ class FlagAnswers:
         for name in properties.keys() & _INITIAL.keys():
             properties.setdefault(_INITIAL[name], properties[name])
         return properties
+
+
+def join_v2(evaluations: Sequence[Evaluation]) -> tuple[bytes, bool]:
+    """Join the members of a version 2 answer, and tell whether one of them failed."""
+    members = b",".join([evaluation.v2 for evaluation in evaluations])
+    return members, any(evaluation.failed for evaluation in evaluations)
+
+
+def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+    """Tell whether properties that a request names say nothing new."""
+    for name, value in named.items():
+        if name == "$group_key":
+            continue
+        kind, known = type(value), stored.get(name, stored)
+        if kind not in _COMPARABLE or type(known) is not kind or known != value:
+            return False
+    return True
+
+
+def _evaluate_group(
+    flags: FlagSet, group_type: str, group_key: str | None, properties: Mapping[str, Any]
+) -> bytes:
+    context = EvaluationContext(distinct_id="")
+    if group_key is not None:
+        context = EvaluationContext(
+            distinct_id="",
+            groups={group_type: group_key},
+            group_properties={group_type: {**properties, "$group_key": group_key}},
+        )
+    return join_v2(flags.group_flags(group_type).evaluate(context))[0]

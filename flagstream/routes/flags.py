@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
@@ -11,16 +11,19 @@ from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidRequestError, quote
 from flagstream.flags import Evaluation
-from flagstream.telemetry import FLAG_REQUESTS
-from flagstream.wire import decode_body, parse_flags_request
+from flagstream.wire import FlagsRequest, decode_body, parse_flags_request
 
 from . import keys
 from .auth import project_of_token
+from .bodies import read_body
+from .flag_answers import FlagAnswers
 from .remote_config import DECIDE_MEMBERS
-from .responses import bytes_response, client_route
+from .responses import bytes_response, client_route, route
 
+_ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
+_NO_FLAGS = b'"flags":{},' + _ERRORS[False]
 _TRUE = {"", "1", "true", "yes", "on"}
-_Members = Callable[[Sequence[Evaluation]], bytes]
+_Shape = Callable[[FlagAnswers, int, FlagsRequest, int], bytes]
 
 
 class _Query(NamedTuple):
@@ -28,12 +31,12 @@ class _Query(NamedTuple):
     What the query of a flag request says.
 
     Attributes:
-        members: Writes the flags in the shape of the version asked for.
+        shape: Writes the flags as the version asked for has them.
     """
 
     parameters: Mapping[str, str]
     has_config: bool
-    members: _Members
+    shape: _Shape
 
 
 async def flags(request: web.Request) -> web.Response:
@@ -48,14 +51,14 @@ async def decide(request: web.Request) -> web.Response:
 
 async def probe(request: web.Request) -> web.Response:
     """Answer a request without a body: no flags, and the configuration."""
-    return _envelope(request, _v2(()), request.app[keys.CLOCK_MS](), has_config=True)
+    return _envelope(request, _NO_FLAGS, request.app[keys.CLOCK_MS](), has_config=True)
 
 
 async def _answer(request: web.Request, query: _Query) -> web.Response:
     app = request.app
     settings = app[keys.SETTINGS]
     body = decode_body(
-        await request.read(),
+        await read_body(request, settings.max_event_body_bytes),
         query=query.parameters,
         content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
         max_bytes=settings.max_event_body_bytes,
@@ -64,9 +67,8 @@ async def _answer(request: web.Request, query: _Query) -> web.Response:
     asked = parse_flags_request(body, query.parameters)
     project = project_of_token(request, asked.token)
     now_ms = app[keys.CLOCK_MS]()
-    evaluations = app[keys.FLAG_ANSWERS].evaluate(project.id, asked, now_ms)
-    FLAG_REQUESTS.inc()
-    return _envelope(request, query.members(evaluations), now_ms, has_config=query.has_config)
+    members = query.shape(app[keys.FLAG_ANSWERS], project.id, asked, now_ms)
+    return _envelope(request, members, now_ms, has_config=query.has_config)
 
 
 def _envelope(
@@ -96,8 +98,8 @@ def _flags_query(text: str) -> _Query:
     version, config = _version(parameters), parameters.get("config")
     if version is None:
         # Neither named is a modern client's shorthand; with `config` alone it is an old client.
-        members = _v2 if config is None else _legacy
-        return _Query(parameters, config is None or config.lower() in _TRUE, members)
+        shape = _v2 if config is None else _legacy
+        return _Query(parameters, config is None or config.lower() in _TRUE, shape)
     has_config = config is not None and config.lower() in _TRUE
     return _Query(parameters, has_config, _legacy if version == 1 else _v2)
 
@@ -106,8 +108,8 @@ def _flags_query(text: str) -> _Query:
 def _decide_query(text: str) -> _Query:
     parameters = _parameters(text)
     version = _version(parameters) or 1
-    members = {1: _enabled_keys, 2: _enabled_values, 3: _legacy}.get(version, _v2)
-    return _Query(parameters, has_config=True, members=members)
+    shape = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version, _v2)
+    return _Query(parameters, has_config=True, shape=shape)
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -124,30 +126,37 @@ def _version(parameters: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _v2(evaluations: Sequence[Evaluation]) -> bytes:
-    fragments = b",".join([evaluation.v2 for evaluation in evaluations])
-    return b'"flags":{%b},"errorsWhileComputingFlags":false' % fragments
+def _v2(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
+    members, has_failed = answers.v2(project_id, asked, now_ms)
+    return b'"flags":{%b},%b' % (members, _ERRORS[has_failed])
 
 
-def _legacy(evaluations: Sequence[Evaluation]) -> bytes:
-    members = {
-        "featureFlags": {each.key: each.value for each in evaluations},
-        "featureFlagPayloads": {
-            each.key: each.payload for each in evaluations if each.payload is not None
-        },
-        "errorsWhileComputingFlags": False,
-    }
-    return orjson.dumps(members)[1:-1]
+def _legacy(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
+    evaluations = answers.evaluate(project_id, asked, now_ms)
+    payloads = {each.key: each.payload for each in evaluations if each.payload is not None}
+    return _older({each.key: each.value for each in evaluations}, evaluations, payloads)
 
 
-def _enabled_values(evaluations: Sequence[Evaluation]) -> bytes:
-    enabled = {each.key: each.value for each in evaluations if each.value is not False}
-    return orjson.dumps({"featureFlags": enabled, "errorsWhileComputingFlags": False})[1:-1]
+def _enabled(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
+    evaluations = answers.evaluate(project_id, asked, now_ms)
+    return _older({each.key: each.value for each in evaluations if each.enabled}, evaluations)
 
 
-def _enabled_keys(evaluations: Sequence[Evaluation]) -> bytes:
-    enabled = [each.key for each in evaluations if each.value is not False]
-    return orjson.dumps({"featureFlags": enabled, "errorsWhileComputingFlags": False})[1:-1]
+def _enabled_keys(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
+    evaluations = answers.evaluate(project_id, asked, now_ms)
+    return _older([each.key for each in evaluations if each.enabled], evaluations)
+
+
+def _older(
+    flags: Mapping[str, str | bool] | Sequence[str],
+    evaluations: Sequence[Evaluation],
+    payloads: Mapping[str, str] | None = None,
+) -> bytes:
+    members: dict[str, Any] = {"featureFlags": flags}
+    if payloads is not None:
+        members["featureFlagPayloads"] = payloads
+    has_failed = any(each.failed for each in evaluations)
+    return b"%b,%b" % (orjson.dumps(members)[1:-1], _ERRORS[has_failed])
 
 
 routes = tuple(
@@ -155,6 +164,6 @@ routes = tuple(
     for path, handler in (("/flags", flags), ("/decide", decide))
     for definition in (
         *client_route(["POST"], path, handler),
-        *client_route(["GET", "HEAD"], path, probe)[:-2],
+        *route("GET", path, probe),
     )
 )

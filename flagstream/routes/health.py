@@ -33,9 +33,10 @@ async def metrics(_request: web.Request) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
 
 
-routes = (
-    web.get("/", greet),
+_health = (
     *route("GET", "/_liveness", live),
     *route("GET", "/_readiness", ready),
     *route("GET", "/metrics", metrics),
 )
+PATHS = frozenset(definition.path for definition in _health)
+routes = (web.RouteDef("GET", "/", greet, {}), *_health)

@@ -53,7 +53,7 @@ def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
         for row in flag_rows.values()
         if not row["deleted"]
         and (active is None or row["active"] is _STATES[active.lower()])
-        and (search in row["key"].lower() or search in row["name"].lower())
+        and (search in row["key"].lower() or search in (row["name"] or "").lower())
     ]
     return sorted(matching, key=lambda row: row["id"], reverse=True)
 

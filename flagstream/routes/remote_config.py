@@ -84,8 +84,8 @@ async def payload(request: web.Request) -> web.Response:
 
 
 routes = (
-    *client_route(["GET", "HEAD"], "/array/{token}/config", config),
-    *client_route(["GET", "HEAD"], "/array/{token}/config.js", config_script),
+    *client_route(["GET"], "/array/{token}/config", config),
+    *client_route(["GET"], "/array/{token}/config.js", config_script),
     *(
         definition
         for root in API_ROOTS

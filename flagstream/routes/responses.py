@@ -8,16 +8,16 @@ import orjson
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def route(method: str, path: str, handler: _Handler) -> tuple[web.RouteDef, web.RouteDef]:
+def route(method: str, path: str, handler: Handler) -> tuple[web.RouteDef, web.RouteDef]:
     """Serve *path* with and without a trailing slash."""
     path = path.rstrip("/")
     return web.RouteDef(method, path, handler, {}), web.RouteDef(method, f"{path}/", handler, {})
 
 
-def client_route(methods: Iterable[str], path: str, handler: _Handler) -> tuple[web.RouteDef, ...]:
+def client_route(methods: Iterable[str], path: str, handler: Handler) -> tuple[web.RouteDef, ...]:
     """Serve *path* to browsers: each method, and the preflight that asks for it."""
     served = [definition for method in methods for definition in route(method, path, handler)]
     return (*served, *route(hdrs.METH_OPTIONS, path, preflight))

@@ -1,13 +1,9 @@
 """Hand-written counterparts of the views: state in dictionaries, definitions folded at once."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from flagstream.errors import LogUnavailableError
-from flagstream.flags import compile_flags, local_definitions
 from flagstream.ports import (
     Append,
     DeadLetter,
@@ -16,13 +12,13 @@ from flagstream.ports import (
     Person,
     Position,
     Project,
-    ProjectSettings,
     ProjectSnapshot,
 )
 from flagstream.state.definitions import DefinitionUpdate
 from flagstream.state.group_types import GroupType, GroupTypesState
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.topics import Topic, key_parts
+from flagstream.views.catalog import snapshot
 
 PROJECT = Project(id=1, token="phc_one", secret_key="phs_one")
 OTHER_PROJECT = Project(id=2, token="phc_two", secret_key="phs_two")
@@ -46,6 +42,7 @@ class FakeView:
 
     def __init__(self) -> None:
         self.states: dict[tuple[int, str, str], GroupState] = {}
+        self.properties: dict[tuple[int, str, str], Mapping[str, Any]] = {}
         self.active: dict[tuple[int, str], Mapping[str, str]] = {}
         self.persons: dict[tuple[int, str], Person] = {}
 
@@ -55,6 +52,7 @@ class FakeView:
         known = self.states.get(place)
         version = 1 if known is None else known.version + 1
         self.states[place] = fold_group(known, update, version)
+        self.properties[place] = self.states[place].values()
 
     def set_person(self, distinct_id: str, **properties: Any) -> None:
         self.persons[PROJECT.id, distinct_id] = Person(
@@ -67,8 +65,7 @@ class FakeView:
     def group_properties(
         self, project_id: int, group_type: str, group_key: str
     ) -> Mapping[str, Any] | None:
-        group = self.group(project_id, group_type, group_key)
-        return None if group is None else group.values()
+        return self.properties.get((project_id, group_type, group_key))
 
     def groups(
         self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
@@ -97,12 +94,6 @@ class FakeView:
         return self.persons.get((project_id, distinct_id))
 
 
-@dataclass
-class _Definitions:
-    settings: ProjectSettings = field(default_factory=ProjectSettings)
-    rows: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-
-
 class FakeCatalog:
     """Definitions that compile when they are written; group types as given."""
 
@@ -112,38 +103,21 @@ class FakeCatalog:
             for index, name in enumerate(group_types)
         ]
         self.group_types = GroupTypesState(version=1, types=types)
-        self._definitions: dict[int, _Definitions] = {}
+        self._bodies: dict[int, dict[tuple[str, str], Mapping[str, Any]]] = {}
         self._snapshots: dict[int, ProjectSnapshot] = {}
 
     def project(self, project_id: int) -> ProjectSnapshot:
         if project_id not in self._snapshots:
-            self._snapshots[project_id] = self._compile(project_id)
+            bodies = self._bodies.get(project_id, {})
+            self._snapshots[project_id] = snapshot(self.group_types, bodies)
         return self._snapshots[project_id]
 
     def set_flag(self, row: Mapping[str, Any], project_id: int = PROJECT.id) -> None:
         self.write(project_id, "flag", row["key"], row)
 
     def write(self, project_id: int, kind: str, name: str, body: Mapping[str, Any]) -> None:
-        definitions = self._definitions.setdefault(project_id, _Definitions())
-        if kind == "flag":
-            definitions.rows[name] = body
-        else:
-            definitions.settings = ProjectSettings(**body)
+        self._bodies.setdefault(project_id, {})[kind, name] = body
         self._snapshots.pop(project_id, None)
-
-    def _compile(self, project_id: int) -> ProjectSnapshot:
-        definitions = self._definitions.get(project_id, _Definitions())
-        rows = list(definitions.rows.values())
-        types = {each.index: each.group_type for each in self.group_types.types}
-        local = orjson.dumps(local_definitions(rows, types))
-        return ProjectSnapshot(
-            settings=definitions.settings,
-            group_types=self.group_types,
-            flag_rows=dict(definitions.rows),
-            flags=compile_flags(rows, types),
-            local_definitions=local,
-            etag=f"{hash(local):x}",
-        )
 
 
 class FakeDefinitionsLog:

@@ -1,0 +1,48 @@
+"""The table of all routes."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import chain
+
+from aiohttp import hdrs, web
+
+from . import (
+    capture,
+    definitions,
+    flags,
+    groups,
+    health,
+    management,
+    operations,
+    remote_config,
+)
+from .errors import guarded, not_allowed, not_found
+from .responses import Handler
+
+_RESOURCES = (flags, capture, remote_config, definitions, management, groups, operations, health)
+
+
+def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
+    """Serve every resource, and refuse every other path and method."""
+    table: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
+    for definition in chain.from_iterable(resource.routes for resource in _RESOURCES):
+        table[definition.path][definition.method] = definition.handler
+    for path, handlers in table.items():
+        _add_resource(app, path, handlers, _always if path in health.PATHS else is_ready)
+    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", guarded(not_found, is_ready))
+
+
+def _add_resource(
+    app: web.Application, path: str, handlers: dict[str, Handler], is_ready: Callable[[], bool]
+) -> None:
+    if hdrs.METH_GET in handlers:
+        handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
+    resource = app.router.add_resource(path)
+    for method, handler in handlers.items():
+        resource.add_route(method, guarded(handler, is_ready))
+    resource.add_route(hdrs.METH_ANY, guarded(not_allowed(handlers), is_ready))
+
+
+def _always() -> bool:
+    """Health is told at any time."""
+    return True
