@@ -1,25 +1,22 @@
 """
-Faust's Kafka driver, corrected where it loses records (faust-streaming 0.15.3).
+Faust's Kafka driver, corrected where it loses records.
 
-Everything that we override is in this module. It rests on private names, so the version is pinned
-here as well as in the package's dependencies.
+Everything that we override of it is in this module.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-import faust
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import FutureMessage, Message
 
-from flagstream.errors import LogError
 from flagstream.settings import Settings
 
 from .kafka import MAX_RECORD_BYTES, SCHEME
+from .overrides import check_faust
 
-KNOWN_FAUST = "0.15.3"
 # The fetch that a seek has to wait for; it is short as long as no record may be delivered.
 _UNPOSITIONED_FETCH_S = 0.1
 
@@ -185,8 +182,5 @@ class Transport(stock.Transport):
     Producer = Producer
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if faust.__version__ != KNOWN_FAUST:
-            raise LogError(
-                f"faust-streaming: the Kafka driver knows {KNOWN_FAUST}, got {faust.__version__}"
-            )
+        check_faust()
         super().__init__(*args, **kwargs)

@@ -14,8 +14,10 @@ from flagstream.topics import TopicSpec, topic_specs
 
 from .kafka import MAX_RECORD_BYTES, bootstrap_servers
 
-# A reader that was away for less still sees every state in between.
-MIN_COMPACTION_LAG_MS = 24 * 3_600_000
+_LIMITS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+# Compaction only: with deletion by age as well, a recovery that meets a hole can hang. Not within
+# a day: a reader that was away for less still sees every state.
+_COMPACTION = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(24 * 3_600_000)}
 _TIMEOUT_S = 30.0
 _POLL_S = 0.05
 
@@ -47,33 +49,25 @@ async def create_topics(settings: Settings) -> None:
 async def _create_missing(
     admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], settings: Settings
 ) -> None:
+    # The setting is for all topics together, Kafka's is for one partition.
+    retained = sum(spec.partitions for spec in specs if not spec.is_compacted)
+    retention = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(round(settings.retention_hours * 3_600_000)),
+        "retention.bytes": str(settings.retention_bytes // retained),
+    }
     topics = [
         NewTopic(
             spec.name,
             spec.partitions,
             settings.kafka_replication,
-            topic_configs=_topic_config(spec, settings),
+            topic_configs=_LIMITS | (_COMPACTION if spec.is_compacted else retention),
         )
         for spec in specs
     ]
     for name, code, message in (await admin.create_topics(topics)).topic_errors:
         if for_code(code) not in (NoError, TopicAlreadyExistsError):
             raise LogUnavailableError(f"{name}: Kafka does not create it: {message}")
-
-
-def _topic_config(spec: TopicSpec, settings: Settings) -> Mapping[str, str]:
-    config = {"max.message.bytes": str(MAX_RECORD_BYTES)}
-    if spec.is_compacted:
-        # With deletion by age as well, a recovery that meets a hole can hang.
-        return config | {
-            "cleanup.policy": "compact",
-            "min.compaction.lag.ms": str(MIN_COMPACTION_LAG_MS),
-        }
-    return config | {
-        "cleanup.policy": "delete",
-        "retention.ms": str(round(settings.retention_hours * 3_600_000)),
-        "retention.bytes": str(settings.retention_bytes // settings.partitions),
-    }
 
 
 async def _wait_for_leaders(

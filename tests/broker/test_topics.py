@@ -62,10 +62,10 @@ class TestCreateTopics:
 
     async def test_sources_are_retained_as_set(self, kafka, admin):
         """
-        Source topics are deleted by the age and the size of the settings.
+        Source topics are deleted by the age and, all together, the size of the settings.
         """
         await create_topics(
-            Settings(broker_url=kafka.url, retention_hours=2, retention_bytes=4_000, partitions=4)
+            Settings(broker_url=kafka.url, retention_hours=2, retention_bytes=24_000, partitions=4)
         )
 
         config = await config_of(admin, Topic.GROUP_UPDATES)
@@ -91,7 +91,7 @@ class TestCreateTopics:
         """
         await admin.create_topics([NewTopic(Table.GROUPS.changelog, 4, 1)])
 
-        with pytest.raises(SettingsError, match="groups-changelog: cleanup.policy is delete"):
+        with pytest.raises(SettingsError, match=r"groups-changelog: cleanup\.policy is delete"):
             await create_topics(Settings(broker_url=kafka.url))
 
     async def test_too_few_nodes_is_named(self, kafka):
