@@ -25,9 +25,7 @@ from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import Append, Position, Project, RecordSink
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
-from flagstream.transport.embedded import STORE_URL, install
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.transport.overrides import TableManager
 from flagstream.views import ReadSide, Watermarks
 
 logger = logging.getLogger(__name__)
@@ -45,6 +43,10 @@ def serve(settings: Settings) -> None:
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    if settings.log_level != "debug":
+        # Faust tells every step of every service.
+        for name in ("faust", "mode", "aiokafka", "flagstream.transport"):
+            logging.getLogger(name).setLevel(logging.WARNING)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings))
 
@@ -122,13 +124,10 @@ async def _drain(settings: Settings, progress: Watermarks, log: OpenLog) -> None
 
 
 def _faust_app(settings: Settings, log: OpenLog, progress: Watermarks) -> faust.App:
-    install()
     app = faust.App(
         APP_ID,
-        store=STORE_URL,
         datadir=settings.data_dir.absolute() / "tables",
         web_enabled=False,
-        TableManager=TableManager,
         **log.faust_settings,
     )
     folding = Folding(

@@ -64,9 +64,9 @@ class Folding:
 def register(app: faust.App, table: Table, folding: Folding) -> None:
     """Declare a table, its source topic and the agent that folds one into the other."""
     raw: dict[str, Any] = {"key_type": bytes, "value_type": bytes, "partitions": folding.partitions}
-    raw |= {"key_serializer": "raw", "value_serializer": "raw"}
-    source = app.topic(table.source.value, **raw)
-    changelog = app.topic(table.changelog, **raw)
+    undecoded: dict[str, Any] = {"key_serializer": "raw", "value_serializer": "raw"}
+    source = app.topic(table.source.value, **raw, **undecoded)
+    changelog = app.topic(table.changelog, **raw, **undecoded)
     # Recovery joins as the fold does: everybody merges, nobody replaces.
     options = {"join": REDUCERS[table].join}
     states = app.Table(table.value, changelog_topic=changelog, options=options, **raw)

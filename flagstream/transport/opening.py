@@ -11,9 +11,8 @@ from flagstream.ports import LogReader, RecordSink, TopicPartition
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table, topic_specs
 
+from . import embedded, kafka_driver, kafka_topics
 from .kafka import KafkaReader, KafkaSink, bootstrap_servers
-from .kafka_driver import faust_settings
-from .kafka_topics import create_topics
 from .log import LogOptions
 from .reader import EmbeddedReader
 from .registry import close_log, open_log
@@ -67,11 +66,7 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
             log.create_topic(spec.name, spec.partitions, is_compacted=spec.is_compacted)
         committed = {place: log.committed(APP_ID, *place) for place in _source_partitions(settings)}
         yield OpenLog(
-            faust_settings={
-                "broker": settings.embedded_url,
-                "topic_partitions": settings.partitions,
-                "broker_commit_interval": 0.2,
-            },
+            faust_settings=embedded.faust_settings(settings),
             sink=EmbeddedSink(log),
             reader=EmbeddedReader(log),
             epoch=log.epoch,
@@ -83,10 +78,10 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
 
 @asynccontextmanager
 async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
-    await create_topics(settings)
+    await kafka_topics.create_topics(settings)
     async with KafkaSink(settings.broker_url, settings.partitions) as sink:
         yield OpenLog(
-            faust_settings=faust_settings(settings),
+            faust_settings=kafka_driver.faust_settings(settings),
             sink=sink,
             reader=KafkaReader(settings.broker_url, settings.partitions),
             # Kafka's topics are not created anew under a running application.
