@@ -88,9 +88,11 @@ class TestPoison:
         gold_server.terminate()
         asyncio.run(append_raw(gold_server.data_dir, Topic.GROUP_UPDATES, key, b"poison"))
         gold_server.start()
-        until(lambda: gold_server.api("GET", "dead_letters/")["results"])
+        letters = until(lambda: gold_server.api("GET", "dead_letters/")["results"])
 
-        replayed = gold_server.cli("dead-letters", "replay", "--url", gold_server.url)
+        replayed = gold_server.cli(
+            "dead-letters", "replay", letters[0]["id"], "--url", gold_server.url
+        )
 
         assert 0 == replayed.returncode, replayed.stderr
         until(lambda: len(gold_server.api("GET", "dead_letters/")["results"]) == 2)
