@@ -20,7 +20,8 @@ class Overrides:
         wake_on_drop: Fetch as soon as a stream's buffer drops, where Faust sleeps a second.
         direct_drain: Hand records to the streams in a loop, where Faust makes two tasks of each.
         direct_changelog: Append changelog records at once and save the newest offset per batch,
-            where Faust sends each through a queue, a task and two futures.
+            where Faust sends each through a queue, a task and two futures; needs the
+            :class:`flagstream.transport.table.Table`.
     """
 
     wake_on_drop: bool = True

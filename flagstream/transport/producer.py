@@ -81,17 +81,7 @@ class Producer(base.Producer):
         return await (await self.send(topic, key, value, partition, timestamp, headers))
 
     def send_soon(self, fut: FutureMessage) -> None:
-        """Append a table's changelog record at once; others go Faust's way."""
-        message: Any = fut.message
-        if self.transport.overrides.direct_changelog:
-            topic = message.channel.get_topic_name()
-            if topic in self.transport.changelogs:
-                self.transport.log.post(
-                    self._record(
-                        topic, message.key, message.value, message.partition, message.timestamp
-                    )
-                )
-                return
+        """Append a record without waiting, Faust's way; :meth:`delivered` waits for it."""
         self._unsent.add(fut)
         fut.add_done_callback(self._unsent.discard)
         super().send_soon(fut)

@@ -245,7 +245,8 @@ class Store(SerializedStore[bytes, bytes]):
 
     # -- a mapping of bytes to bytes
 
-    def _get(self, key: bytes) -> bytes | None:
+    def read(self, key: bytes) -> bytes | None:
+        """Read a value; within an agent, from the partition of the event at hand."""
         event = current_event()
         if event is not None:
             return self._partition(event.message.partition).get(key)
@@ -264,7 +265,7 @@ class Store(SerializedStore[bytes, bytes]):
     # Keys and values are bytes already, so without the detour through Faust's codecs.
 
     def __getitem__(self, key: bytes) -> bytes:
-        value = self._get(key)
+        value = self.read(key)
         if value is None:
             raise KeyError(key)
         return value
@@ -276,10 +277,13 @@ class Store(SerializedStore[bytes, bytes]):
         self._set(key, None)
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, bytes) and self._get(key) is not None
+        return isinstance(key, bytes) and self.read(key) is not None
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self.read(key)
 
     def _contains(self, key: bytes) -> bool:
-        return self._get(key) is not None
+        return self.read(key) is not None
 
     def _iteritems(self) -> Iterator[tuple[bytes, bytes]]:
         for partition in self._partitions.values():

@@ -7,6 +7,7 @@ import faust
 
 from flagstream.transport.embedded import STORE_URL, install
 from flagstream.transport.overrides import Overrides, TableManager
+from flagstream.transport.table import Table
 
 APP_ID = "counting"
 CHANGELOG = "counting-counts-changelog"
@@ -42,6 +43,7 @@ class Counting:
             topic_disable_leader=True,
             web_enabled=False,
             broker_commit_interval=0.05,
+            Table=Table,
             TableManager=TableManager,
             **settings,
         )
