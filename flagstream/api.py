@@ -18,7 +18,7 @@ from flagstream.ports import (
     Warnings,
 )
 from flagstream.routes import keys
-from flagstream.routes.flag_answers import FlagAnswers
+from flagstream.routes.flag_answers import FlagAnswers, FlagService
 from flagstream.routes.table import add_routes
 from flagstream.settings import Settings
 
@@ -81,6 +81,12 @@ def create_app(services: Services) -> web.Application:
         clock_ms=services.clock_ms,
         wait_timeout_s=services.settings.wait_timeout_s,
     )
-    app[keys.FLAG_ANSWERS] = FlagAnswers(services.catalog, services.view)
+    app[keys.FLAGS] = FlagService(
+        answers=FlagAnswers(services.catalog, services.view),
+        projects=services.projects,
+        clock_ms=services.clock_ms,
+        max_body_bytes=services.settings.max_event_body_bytes,
+        max_json_depth=services.settings.max_json_depth,
+    )
     add_routes(app, services.is_ready)
     return app

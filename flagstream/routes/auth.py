@@ -3,7 +3,7 @@
 from aiohttp import hdrs, web
 
 from flagstream.errors import NotFoundError, UnauthenticatedError
-from flagstream.ports import Project
+from flagstream.ports import Project, Projects
 
 from . import keys
 
@@ -46,12 +46,17 @@ def project_of_token(request: web.Request, token: object) -> Project:
     Raises:
         UnauthenticatedError: The token is missing or unknown.
     """
-    if not isinstance(token, str) or not token:
+    return known_project(request.app[keys.PROJECTS], token)
+
+
+def known_project(projects: Projects, token: object) -> Project:
+    """Read the project of a public token, likewise."""
+    project = projects.by_token(token) if isinstance(token, str) and token else None
+    if project is not None:
+        return project
+    if not token:
         raise UnauthenticatedError(
             "The project token is missing: send it as `token` or `api_key`.",
             code="not_authenticated",
         )
-    project = request.app[keys.PROJECTS].by_token(token)
-    if project is None:
-        raise UnauthenticatedError("The project token is unknown.")
-    return project
+    raise UnauthenticatedError("The project token is unknown.")

@@ -10,20 +10,21 @@ from flagstream.wire import decode_body
 from . import keys
 
 
-async def read_body(request: web.Request, max_bytes: int) -> bytes:
+async def read_rest(request: web.Request, raw: bytes, max_bytes: int) -> bytes:
     """
-    Read a body as it was sent, mostly in one piece, which ``request.read`` would copy twice.
+    Read on behind the first piece of a body.
 
     Raises:
         BodyTooLargeError: It has more than *max_bytes*.
     """
-    content = request.content
-    raw = await content.readany()
-    while not content.at_eof() and len(raw) <= max_bytes:
-        raw += await content.readany()
-    if len(raw) > max_bytes:
-        raise BodyTooLargeError(f"body: expected at most {max_bytes} bytes")
-    return raw
+    pieces = [raw]
+    size_bytes = len(raw)
+    while not request.content.at_eof():
+        if size_bytes > max_bytes:
+            raise BodyTooLargeError(f"body: expected at most {max_bytes} bytes")
+        pieces.append(await request.content.readany())
+        size_bytes += len(pieces[-1])
+    return b"".join(pieces)
 
 
 async def read_object(request: web.Request) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """From what a flag request names and what is remembered to the evaluations of its flags."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flagstream.flags import Evaluation, EvaluationContext, FlagSet
-from flagstream.ports import Catalog, ProjectSnapshot, StateView
+from flagstream.ports import Catalog, Projects, ProjectSnapshot, StateView
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
@@ -170,6 +171,17 @@ class FlagAnswers:
         for name in properties.keys() & _INITIAL.keys():
             properties.setdefault(_INITIAL[name], properties[name])
         return properties
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlagService:
+    """All that a flag request needs, so that it is looked up once."""
+
+    answers: FlagAnswers
+    projects: Projects
+    clock_ms: Callable[[], int]
+    max_body_bytes: int
+    max_json_depth: int
 
 
 def join_v2(evaluations: Sequence[Evaluation]) -> tuple[bytes, bool]:

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import hdrs, web
+from multidict import istr
 from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidRequestError, quote
@@ -14,14 +15,16 @@ from flagstream.flags import Evaluation
 from flagstream.wire import FlagsRequest, decode_body, parse_flags_request
 
 from . import keys
-from .auth import project_of_token
-from .bodies import read_body
+from .auth import known_project
+from .bodies import read_rest
 from .flag_answers import FlagAnswers
 from .remote_config import DECIDE_MEMBERS
-from .responses import bytes_response, client_route, route
+from .responses import client_route, json_headers, route
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = b'"flags":{},' + _ERRORS[False]
+_CONFIG = b"," + DECIDE_MEMBERS
+_X_REQUEST_ID = istr("X-Request-Id")
 _TRUE = {"", "1", "true", "yes", "on"}
 _Shape = Callable[[FlagAnswers, int, FlagsRequest, int], bytes]
 
@@ -51,36 +54,38 @@ async def decide(request: web.Request) -> web.Response:
 
 async def probe(request: web.Request) -> web.Response:
     """Answer a request without a body: no flags, and the configuration."""
-    return _envelope(request, _NO_FLAGS, request.app[keys.CLOCK_MS](), has_config=True)
+    return _envelope(request.headers, _NO_FLAGS, request.app[keys.CLOCK_MS](), _CONFIG)
 
 
 async def _answer(request: web.Request, query: _Query) -> web.Response:
-    app = request.app
-    settings = app[keys.SETTINGS]
+    service, headers = request.app[keys.FLAGS], request.headers
+    raw = await request.content.readany()
+    if not request.content.at_eof():
+        raw = await read_rest(request, raw, service.max_body_bytes)
     body = decode_body(
-        await read_body(request, settings.max_event_body_bytes),
+        raw,
         query=query.parameters,
-        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=settings.max_event_body_bytes,
-        max_depth=settings.max_json_depth,
+        content_encoding=headers.get(hdrs.CONTENT_ENCODING),
+        max_bytes=service.max_body_bytes,
+        max_depth=service.max_json_depth,
     )
     asked = parse_flags_request(body, query.parameters)
-    project = project_of_token(request, asked.token)
-    now_ms = app[keys.CLOCK_MS]()
-    members = query.shape(app[keys.FLAG_ANSWERS], project.id, asked, now_ms)
-    return _envelope(request, members, now_ms, has_config=query.has_config)
+    project = known_project(service.projects, asked.token)
+    now_ms = service.clock_ms()
+    members = query.shape(service.answers, project.id, asked, now_ms)
+    return _envelope(headers, members, now_ms, _CONFIG if query.has_config else b"")
 
 
 def _envelope(
-    request: web.Request, members: bytes, now_ms: int, *, has_config: bool
+    headers: Mapping[str, str], members: bytes, now_ms: int, config: bytes
 ) -> web.Response:
     body = b'{%b,"requestId":"%b","evaluatedAt":%d%b}' % (
         members,
-        _request_id(request.headers.get("X-Request-Id")),
+        _request_id(headers.get(_X_REQUEST_ID)),
         now_ms,
-        b"," + DECIDE_MEMBERS if has_config else b"",
+        config,
     )
-    return bytes_response(body, request=request)
+    return web.Response(body=body, headers=json_headers(headers.get(hdrs.ORIGIN)))
 
 
 def _request_id(wanted: str | None) -> bytes:

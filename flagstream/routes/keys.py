@@ -18,12 +18,12 @@ from flagstream.ports import (
 )
 from flagstream.settings import Settings
 
-from .flag_answers import FlagAnswers
+from .flag_answers import FlagService
 
 SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
-FLAG_ANSWERS = web.AppKey("flag_answers", FlagAnswers)
+FLAGS = web.AppKey("flags", FlagService)
 
 # Annotated instead of passed a type: protocols are abstract.
 SINK: web.AppKey[RecordSink] = web.AppKey("sink")

@@ -29,9 +29,10 @@ class FakeProjects:
 
     def __init__(self, *projects: Project) -> None:
         self.projects = projects or (PROJECT, OTHER_PROJECT)
+        self.tokens = {each.token: each for each in self.projects}
 
     def by_token(self, token: str) -> Project | None:
-        return next((each for each in self.projects if each.token == token), None)
+        return self.tokens.get(token)
 
     def by_secret_key(self, key: str) -> Project | None:
         return next((each for each in self.projects if each.secret_key == key), None)
