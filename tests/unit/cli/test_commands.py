@@ -1,0 +1,254 @@
+"""The commands, from what is typed to what is printed, against the real API."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from flagstream.api import create_app
+from flagstream.cli import main
+from flagstream.management import new_row
+from flagstream.ports import DeadLetter
+from tests.fakes.views import PROJECT
+from tests.fakes.world import World
+
+FLAG = {"key": "new", "filters": {"groups": [{"properties": [], "rollout_percentage": 50}]}}
+COMMANDS = [
+    "serve",
+    "apply",
+    "export",
+    "check",
+    "verify",
+    "dead-letters",
+    "dead-letters list",
+    "dead-letters replay",
+]
+
+
+def run(*arguments, **environment):
+    """Run a command without a server; fails on a traceback."""
+    result = CliRunner().invoke(main, list(map(str, arguments)), env=environment)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+@pytest.fixture
+def world():
+    return World()
+
+
+@pytest.fixture
+async def command(world, aiohttp_server):
+    """Run a command that talks to a server."""
+    server = await aiohttp_server(create_app(world.services()))
+    keys = {"FLAGSTREAM_SECRET_KEY": PROJECT.secret_key}
+    url = str(server.make_url("/"))
+
+    async def command(*arguments, **environment):
+        return await asyncio.to_thread(run, *arguments, "--url", url, **{**keys, **environment})
+
+    return command
+
+
+@pytest.fixture
+def file(tmp_path):
+    file = tmp_path / "new.json"
+    file.write_text(json.dumps(FLAG))
+    return file
+
+
+class TestHelp:
+    @pytest.mark.parametrize("name", COMMANDS)
+    def test_example(self, name):
+        """
+        Every command says what it does, with an example of itself.
+        """
+        result = run(*name.split(), "--help")
+
+        assert 0 == result.exit_code
+        assert f"\n  Example:\n    flagstream {name}" in result.stdout
+
+    def test_names_all(self):
+        """
+        The help of the program names every command.
+        """
+        listed = run("--help").stdout
+
+        assert all(f"\n  {name.split()[0]} " in listed for name in COMMANDS)
+
+
+class TestApply:
+    async def test_adds_then_rests(self, command, world, file):
+        """
+        What is defined is on the server after the first run; the second changes nothing.
+        """
+        first = await command("apply", file)
+        second = await command("apply", file)
+
+        assert "1 added, 0 changed, 0 unchanged" == first.stdout.splitlines()[-1]
+        assert "0 added, 0 changed, 1 unchanged\n" == second.stdout
+        assert 1 == world.catalog.project(PROJECT.id).flag_rows["new"]["version"]
+
+    async def test_changes(self, command, world, file):
+        """
+        A changed file changes the flag, and the diff says how.
+        """
+        await command("apply", file)
+        file.write_text(json.dumps({**FLAG, "active": False}))
+
+        result = await command("apply", file)
+
+        assert '-  "active": true,\n+  "active": false,\n' in result.stdout
+        assert result.stdout.endswith("0 added, 1 changed, 0 unchanged\n")
+        assert not world.catalog.project(PROJECT.id).flag_rows["new"]["active"]
+
+    async def test_dry_run(self, command, world, file):
+        """
+        A dry run shows the diff and changes nothing.
+        """
+        result = await command("apply", file, "--dry-run")
+
+        assert '+  "key": "new"\n' in result.stdout
+        assert result.stdout.endswith("1 to be added, 0 to be changed, 0 unchanged\n")
+        assert {} == world.catalog.project(PROJECT.id).flag_rows
+
+    async def test_all_or_nothing(self, command, world, file, tmp_path):
+        """
+        While any definition is malformed none is applied.
+        """
+        wrong = tmp_path / "wrong.json"
+        wrong.write_text('{"key": "wrong", "active": "yes"}')
+
+        result = await command("apply", file, wrong)
+
+        assert 1 == result.exit_code
+        assert result.stderr.startswith(f"Error: {wrong}: $.active: expected ")
+        assert result.stderr.endswith(", got 'yes'\n")
+        assert {} == world.catalog.project(PROJECT.id).flag_rows
+
+    async def test_wrong_key(self, command, file):
+        """
+        A refusal is a line with the server's own words.
+        """
+        result = await command("apply", file, FLAGSTREAM_SECRET_KEY="phs_other")
+
+        assert 1 == result.exit_code
+        assert result.stderr.endswith(" answered 401: The secret key is unknown.\n")
+
+    def test_no_server(self, file, unused_tcp_port):
+        """
+        A server that is not there is a line with its address.
+        """
+        url = f"http://127.0.0.1:{unused_tcp_port}"
+
+        result = run("apply", file, "--url", url, "--key", "phs_x")
+
+        assert 1 == result.exit_code
+        assert result.stderr.startswith(f"Error: {url} does not answer as flagstream does: ")
+        assert 1 == result.stderr.count("\n")
+
+
+class TestExport:
+    async def test_round_trip(self, command, world, tmp_path):
+        """
+        What is exported can be applied to another server, and is the same there.
+        """
+        exported = tmp_path / "exported.json"
+        for key in ("b", "a"):
+            world.catalog.set_flag(
+                new_row({**FLAG, "key": key}, flag_id=1, bucketing="sha1", now_ms=0)
+            )
+
+        exported.write_text((await command("export")).stdout)
+        result = await command("apply", exported)
+
+        assert ["a", "b"] == [flag["key"] for flag in json.loads(exported.read_text())["flags"]]
+        assert "0 added, 0 changed, 2 unchanged\n" == result.stdout
+
+
+class TestCheck:
+    def test_good(self, file):
+        """
+        Good definitions are counted.
+        """
+        result = run("check", file)
+
+        assert (0, "1 flags in 1 files are well-formed\n") == (result.exit_code, result.stdout)
+
+    def test_bad(self, tmp_path):
+        """
+        Every problem is a line, and the exit code says that there is one.
+        """
+        file = tmp_path / "bad.json"
+        file.write_text('[{"key": "a", "active": 1, "name": 2}]')
+
+        result = run("check", file)
+
+        assert 1 == result.exit_code
+        assert 2 == result.stderr.count("\n")
+        assert f"{file}: $[0].active: expected " in result.stderr
+
+
+class TestDeadLetters:
+    @pytest.fixture
+    def letter(self, world):
+        letter = DeadLetter(
+            id="0-17", time_ms=0, topic="flagstream.group-updates", reason="why not", value=b"{}"
+        )
+        world.dead_letters.letters.append(letter)
+        return letter
+
+    async def test_list(self, command, letter):
+        """
+        A dead letter is a line with its id, where it comes from and why.
+        """
+        result = await command("dead-letters", "list")
+
+        assert f"{letter.id}\t{letter.topic}\t{letter.reason}\n" == result.stdout
+
+    async def test_replay(self, command, world, letter):
+        """
+        The letters that are named are folded once more.
+        """
+        result = await command("dead-letters", "replay", letter.id)
+
+        assert "1 replayed\n" == result.stdout
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (["--port", "70000"], "port: Input should be less than or equal to 65535, got 70000"),
+            (["--broker", "amqp://x"], "broker_url: "),
+            (["--config", "nowhere.toml"], "nowhere.toml: No such file or directory"),
+        ],
+    )
+    def test_wrong(self, arguments, said):
+        """
+        A wrong setting stops the start with a line that names it.
+        """
+        result = run("serve", *arguments)
+
+        assert 1 == result.exit_code
+        assert f"Error: {said}" in result.stderr
+        assert 1 == result.stderr.count("\n")
+
+    def test_malformed_file(self, tmp_path):
+        """
+        A file that is no TOML is named with line and column.
+        """
+        file = tmp_path / "flagstream.toml"
+        file.write_text("port = \n")
+
+        result = run("serve", "--config", file)
+
+        assert 1 == result.exit_code
+        assert f"Error: {file}: Invalid value (at line 1, column 8)\n" == result.stderr
+
+    def test_wrong_usage(self):
+        """
+        What click refuses has exit code 2.
+        """
+        assert 2 == run("serve", "--nonsense").exit_code
