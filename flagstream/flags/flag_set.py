@@ -7,11 +7,22 @@ from typing import Any
 from flagstream.errors import InvalidDefinitionError
 
 from .bucketing import utf8
-from .compiler import DEVICE, PERSON, SLOTS, Actor, Actors, CompiledFlag, compile_flag, group_slot
+from .compiler import (
+    DEVICE,
+    PERSON,
+    SLOTS,
+    Actor,
+    Actors,
+    CompiledFlag,
+    Rule,
+    compile_flag,
+    group_slot,
+)
 from .evaluation import Evaluation, EvaluationContext, Reason
 from .model import MAX_INTEGER
 from .parse import parse_flag
 
+_NO_ACTORS: list[Actor | None] = [None] * SLOTS
 _NO_PROPERTIES: Mapping[str, Any] = {}
 
 
@@ -51,6 +62,7 @@ class FlagSet:
         looked_at = frozenset[int]().union(*(flag.slots for flag in compiled))
         self._rules = tuple(flag.rule for flag in compiled)
         self._positions = {flag.key: at for at, flag in enumerate(compiled)}
+        self._looks_at_person = not looked_at.isdisjoint({PERSON, DEVICE})
         self._group_slots = tuple((names[slot], slot) for slot in sorted(looked_at & names.keys()))
         self.keys: Collection[str] = tuple(self._positions)
         self.needs_person = any(PERSON in flag.reads for flag in compiled)
@@ -84,23 +96,24 @@ class FlagSet:
         Args:
             keys: Of the flags to evaluate; unknown ones are passed over. None is all.
         """
-        actors = self._actors(context)
-        if keys is None:
-            return [rule(actors) for rule in self._rules]
-        positions = {self._positions[key] for key in keys if key in self._positions}
-        return [self._rules[position](actors) for position in sorted(positions)]
-
-    def _actors(self, context: EvaluationContext) -> Actors:
-        actors: list[Actor | None] = [None] * SLOTS
-        actors[PERSON] = (context.person_properties, utf8(context.distinct_id))
-        if context.device_id:
-            actors[DEVICE] = (context.person_properties, utf8(context.device_id))
+        actors = _NO_ACTORS.copy()
+        if self._looks_at_person:
+            actors[PERSON] = (context.person_properties, utf8(context.distinct_id))
+            if context.device_id:
+                actors[DEVICE] = (context.person_properties, utf8(context.device_id))
+        groups, properties = context.groups, context.group_properties
         for group_type, slot in self._group_slots:
-            group_key = context.groups.get(group_type)
+            group_key = groups.get(group_type)
             if group_key is not None:
-                properties = context.group_properties.get(group_type, _NO_PROPERTIES)
-                actors[slot] = (properties, utf8(group_key))
-        return actors
+                actors[slot] = (properties.get(group_type, _NO_PROPERTIES), utf8(group_key))
+        answers: list[Evaluation] = []
+        for rule in self._rules if keys is None else self._rules_of(keys):
+            answers.append(rule(actors))  # noqa: PERF401 -- for one flag, half the time
+        return answers
+
+    def _rules_of(self, keys: Collection[str]) -> Sequence[Rule]:
+        positions = {self._positions[key] for key in keys if key in self._positions}
+        return [self._rules[position] for position in sorted(positions)]
 
 
 def compile_flags(rows: Mapping[str, Mapping[str, Any]], group_types: Mapping[str, int]) -> FlagSet:
