@@ -70,10 +70,24 @@ class KafkaReader:
                 records += await _fetch(consumer, limit - len(records))
         return records
 
+    async def committed(
+        self, group: str, partitions: Sequence[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Read a group's next offsets; those of partitions where it has committed one."""
+        async with self._consumer(group) as consumer, asyncio.timeout(_READ_TIMEOUT_S):
+            # Not by the admin client: that takes a coordinator which is starting for an empty one.
+            consumer.assign([KafkaTopicPartition(*partition) for partition in partitions])
+            offsets = {
+                partition: await consumer.committed(KafkaTopicPartition(*partition))
+                for partition in partitions
+            }
+        return {place: offset for place, offset in offsets.items() if offset is not None}
+
     @asynccontextmanager
-    async def _consumer(self) -> AsyncIterator[AIOKafkaConsumer]:
+    async def _consumer(self, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._servers,
+            group_id=group,
             enable_auto_commit=False,
             # Retention may have removed the position of a slow reader; all of them join.
             auto_offset_reset="earliest",

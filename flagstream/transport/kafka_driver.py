@@ -8,14 +8,17 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import FutureMessage, Message
 
 from flagstream.settings import Settings
 
+from .embedded import STORE_URL, install
 from .kafka import MAX_RECORD_BYTES, SCHEME
-from .overrides import check_faust
+from .overrides import TableManager
+from .store import Store
 
 # The fetch that a seek has to wait for; it is short as long as no record may be delivered.
 _UNPOSITIONED_FETCH_S = 0.1
@@ -23,8 +26,12 @@ _UNPOSITIONED_FETCH_S = 0.1
 
 def faust_settings(settings: Settings) -> dict[str, Any]:
     """Faust's settings for an app whose log is ``settings.broker_url``."""
+    install()
+    TRANSPORTS.aliases["flagstream-kafka"] = f"{__name__}:{Transport.__name__}"
     return {
         "broker": settings.broker_url.replace(SCHEME, f"flagstream-{SCHEME}"),
+        "store": STORE_URL,
+        "TableManager": TableManager,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.kafka_replication,
         "topic_disable_leader": True,
@@ -72,10 +79,12 @@ class Consumer(stock.Consumer):
     A consumer that delivers every source record after a rebalance, and none before.
 
     Whatever was fetched or delivered before :meth:`perform_seek` has ended is void: it is fetched
-    again, and its acknowledgement does not count.
+    again, and its acknowledgement does not count. Deliveries begin when the flow is resumed after
+    the seek, because with that Faust clears the queues of the streams.
     """
 
     _thread: ConsumerThread
+    _has_sought = False
     _is_positioned = False
     _seeks = 0
 
@@ -91,7 +100,7 @@ class Consumer(stock.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop deliveries and commits until the next seek."""
-        self._is_positioned = False
+        self._has_sought = self._is_positioned = False
         await super().on_partitions_revoked(revoked)
 
     async def perform_seek(self) -> None:
@@ -106,7 +115,12 @@ class Consumer(stock.Consumer):
             self._committed_offset[tp] = start
             self._read_offset[tp] = start or None
         self._seeks += 1
-        self._is_positioned = True
+        self._has_sought = True
+
+    def resume_flow(self) -> None:
+        """Begin to deliver source records, if their positions are known."""
+        super().resume_flow()
+        self._is_positioned = self._has_sought
 
     def _forget_deliveries(self, sources: set[TP]) -> None:
         for message in self._unacked_messages:
@@ -149,6 +163,13 @@ class Producer(stock.Producer):
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
 
+    async def on_stop(self) -> None:
+        """Call when the service stops, as the last of all: tables are not written any more."""
+        await super().on_stop()
+        for table in self.app.tables.values():
+            if isinstance(table.data, Store):
+                table.data.close()
+
     async def create_topic(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: all topics were made before the start."""
 
@@ -180,7 +201,3 @@ class Transport(stock.Transport):
 
     Consumer = Consumer
     Producer = Producer
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        check_faust()
-        super().__init__(*args, **kwargs)

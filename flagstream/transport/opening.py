@@ -5,14 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.admin import AIOKafkaAdminClient
-
 from flagstream.ports import LogReader, RecordSink, TopicPartition
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table, topic_specs
 
 from . import embedded, kafka_driver, kafka_topics
-from .kafka import KafkaReader, KafkaSink, bootstrap_servers
+from .kafka import KafkaReader, KafkaSink
 from .log import LogOptions
 from .reader import EmbeddedReader
 from .registry import close_log, open_log
@@ -79,30 +77,16 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
 @asynccontextmanager
 async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
     await kafka_topics.create_topics(settings)
+    reader = KafkaReader(settings.broker_url, settings.partitions)
     async with KafkaSink(settings.broker_url, settings.partitions) as sink:
         yield OpenLog(
             faust_settings=kafka_driver.faust_settings(settings),
             sink=sink,
-            reader=KafkaReader(settings.broker_url, settings.partitions),
+            reader=reader,
             # Kafka's topics are not created anew under a running application.
             epoch=lambda _topic: 0,
-            committed=await _committed_on_kafka(settings),
+            committed=await reader.committed(APP_ID, _source_partitions(settings)),
         )
-
-
-async def _committed_on_kafka(settings: Settings) -> Mapping[TopicPartition, int]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(settings.broker_url))
-    await admin.start()
-    try:
-        offsets = await admin.list_consumer_group_offsets(APP_ID)
-    finally:
-        await admin.close()
-    sources = set(_source_partitions(settings))
-    return {
-        TopicPartition(*place): found.offset
-        for place, found in offsets.items()
-        if place in sources and found.offset >= 0
-    }
 
 
 def _source_partitions(settings: Settings) -> list[TopicPartition]:

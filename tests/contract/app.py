@@ -1,9 +1,7 @@
 """A Faust app with one of flagstream's agents, and what it should make of its records."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import faust
 
@@ -12,7 +10,7 @@ from flagstream.ports import Append, LogReader, Position
 from flagstream.settings import Settings
 from flagstream.state.merge import REDUCERS
 from flagstream.topics import APP_ID, Table, version_of
-from flagstream.transport.overrides import TableManager
+from flagstream.transport.opening import OpenLog
 
 READY_TIMEOUT_S = 60.0
 TABLE = Table.GROUPS
@@ -41,23 +39,21 @@ class FoldedOffsets:
 class App:
     """One life of the app: an asynchronous context manager, to be entered once."""
 
-    def __init__(self, settings: Settings, faust_settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Settings, log: OpenLog) -> None:
         self.progress = FoldedOffsets()
         self._app = faust.App(
             APP_ID,
-            store="rocksdb://",
             datadir=settings.data_dir / "tables",
             web_enabled=False,
-            TableManager=TableManager,
-            **faust_settings,
+            **log.faust_settings,
         )
         self._dead: list[Table] = []
-        register(self._app, TABLE, self._folding(settings))
+        register(self._app, TABLE, self._folding(settings, log))
 
-    def _folding(self, settings: Settings) -> Folding:
+    def _folding(self, settings: Settings, log: OpenLog) -> Folding:
         return Folding(
             partitions=settings.partitions,
-            epoch=lambda _: 0,
+            epoch=log.epoch,
             progress=self.progress,
             dead_letters=NoDeadLetters(),
             on_dead=self._dead.append,
@@ -66,7 +62,7 @@ class App:
     async def __aenter__(self):
         await self._app.start()
         async with asyncio.timeout(READY_TIMEOUT_S):
-            while not self._app.tables.actives_ready:
+            while not self._app.tables.actives_ready:  # noqa: ASYNC110 -- Faust has no event for it
                 await asyncio.sleep(0.01)
         return self
 
@@ -103,5 +99,3 @@ async def last_per_key(reader: LogReader, topic: str) -> dict[bytes, bytes | Non
         for record in await reader.read(partition, start, end - start):
             last[record.key] = record.value
     return last
-
-

@@ -14,6 +14,8 @@ from flagstream.topics import Topic, partition_of, record_key
 from .app import TABLE, App, folded, last_per_key
 
 TIMEOUT_S = 30.0
+KEYS = 20
+PAUSE_S = 0.01
 
 
 def updates(keys, rounds, *, start=0):
@@ -36,7 +38,7 @@ async def append(log, appends):
     history = []
     for first in range(0, len(appends), 10):
         request = appends[first : first + 10]
-        history += zip(request, await log.sink.append(request), strict=True)
+        history += zip(request, await log.open.sink.append(request), strict=True)
     return history
 
 
@@ -47,7 +49,7 @@ def positions(history):
 async def follow(log, starts, count):
     """Follow until so many records were seen."""
     records = []
-    async with asyncio.timeout(TIMEOUT_S), aclosing(log.reader.follow(starts)) as batches:
+    async with asyncio.timeout(TIMEOUT_S), aclosing(log.open.reader.follow(starts)) as batches:
         async for batch in batches:
             assert batch
             records += batch
@@ -86,7 +88,7 @@ class TestLog:
         history = await append(log, updates(5, 4))
         written = [position.partition for position in positions(history)]
 
-        bounds = await log.reader.bounds([TABLE.source, Topic.EVENTS])
+        bounds = await log.open.reader.bounds([TABLE.source, Topic.EVENTS])
 
         for partition in range(log.settings.partitions):
             assert (0, written.count(partition)) == bounds[TABLE.source, partition]
@@ -129,12 +131,12 @@ class TestLog:
         await append(log, updates(1, 9))
         [partition] = [
             place
-            for place, (_, end) in (await log.reader.bounds([TABLE.source])).items()
+            for place, (_, end) in (await log.open.reader.bounds([TABLE.source])).items()
             if end == 9
         ]
 
         read = [
-            [record.offset for record in await log.reader.read(partition, start, limit)]
+            [record.offset for record in await log.open.reader.read(partition, start, limit)]
             for start, limit in [(0, 4), (7, 4), (9, 4)]
         ]
 
@@ -153,35 +155,35 @@ class TestLog:
 
         assert {
             record_key(1, "flag", str(number)): b"4" for number in range(4)
-        } == await last_per_key(log.reader, Topic.DEFINITIONS)
+        } == await last_per_key(log.open.reader, Topic.DEFINITIONS)
 
     async def test_table_and_changelog_are_the_fold(self, log):
         """
         The table, and the last changelog record of each key, equal the pure fold of the log.
         """
         history = await append(log, updates(10, 10))
-        async with App(log.settings, log.faust_settings) as app:
+        async with App(log.settings, log.open) as app:
             history += await append(log, updates(10, 10, start=10))
             await app.progress.wait_for(positions(history))
             table = app.table()
 
         assert folded(history) == table
-        assert folded(history) == await last_per_key(log.reader, TABLE.changelog)
+        assert folded(history) == await last_per_key(log.open.reader, TABLE.changelog)
 
     async def test_restart_goes_on(self, log):
         """
         A stopped app goes on behind what it committed, with what was appended meanwhile.
         """
         history = await append(log, updates(10, 10))
-        async with App(log.settings, log.faust_settings) as app:
+        async with App(log.settings, log.open) as app:
             await app.progress.wait_for(positions(history))
         meanwhile = await append(log, updates(10, 10, start=10))
-        async with App(log.settings, log.faust_settings) as app:
+        async with App(log.settings, log.open) as app:
             await app.progress.wait_for(positions(meanwhile))
             table = app.table()
 
         assert folded(history + meanwhile) == table
-        assert folded(history + meanwhile) == await last_per_key(log.reader, TABLE.changelog)
+        assert folded(history + meanwhile) == await last_per_key(log.open.reader, TABLE.changelog)
         assert len(meanwhile) == len(app.progress.deliveries)
 
     async def test_restart_without_tables_rebuilds(self, log):
@@ -189,10 +191,10 @@ class TestLog:
         Tables whose files were deleted are rebuilt from their changelogs.
         """
         history = await append(log, updates(10, 10))
-        async with App(log.settings, log.faust_settings) as app:
+        async with App(log.settings, log.open) as app:
             await app.progress.wait_for(positions(history))
         shutil.rmtree(log.settings.data_dir / "tables")
-        async with App(log.settings, log.faust_settings) as app:
+        async with App(log.settings, log.open) as app:
             table = app.table()
 
         assert folded(history) == table
@@ -202,24 +204,48 @@ class TestLog:
         """
         However often the app stops while records come in, all of them are in table and changelog.
         """
-        history = []
-        loading = asyncio.create_task(load(log, history))
-        for _ in range(3):
-            async with App(log.settings, log.faust_settings) as app:
-                await app.progress.wait_for(positions(await append(log, updates(20, 1))))
-        loading.cancel()
-        await asyncio.wait([loading])
-        async with App(log.settings, log.faust_settings) as app:
-            history += (last := await append(log, updates(20, 1)))
+        async with Load(log) as load:
+            for _ in range(3):
+                async with App(log.settings, log.open) as app:
+                    await app.progress.wait_for(await load.next_request())
+        history = load.history
+        async with App(log.settings, log.open) as app:
+            history += (last := await append(log, updates(KEYS, 1)))
             await app.progress.wait_for(positions(last))
             table = app.table()
 
         assert folded(history) == table
-        assert folded(history) == await last_per_key(log.reader, TABLE.changelog)
+        assert folded(history) == await last_per_key(log.open.reader, TABLE.changelog)
 
 
-async def load(log, history):
-    """Append for ever; one request is in flight at a time, so that none is in doubt at the end."""
-    for turn in itertools.count():
-        request = updates(20, 1, start=turn)
-        history += await asyncio.shield(append(log, request))
+class Load:
+    """Appends one request after the other until it is left."""
+
+    def __init__(self, log):
+        self.history = []
+        self._log = log
+        self._is_over = False
+        self._written = asyncio.Event()
+
+    async def __aenter__(self):
+        self._task = asyncio.create_task(self._append())
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self._is_over = True
+        await self._task
+
+    async def next_request(self):
+        """Wait for a request that comes after the present one; where its records are."""
+        for _ in range(2):
+            self._written.clear()
+            await self._written.wait()
+        return positions(self.history[-KEYS:])
+
+    async def _append(self):
+        for turn in itertools.count():
+            if self._is_over:
+                return
+            self.history += await append(self._log, updates(KEYS, 1, start=turn))
+            self._written.set()
+            await asyncio.sleep(PAUSE_S)
