@@ -18,7 +18,8 @@ from flagstream.state.groups import GroupUpdate
 from flagstream.state.merge import REDUCERS
 from flagstream.topics import partition_of, record_key, version_of
 from flagstream.transport.embedded import STORE_URL, install
-from flagstream.transport.log import Log, LogOptions, NewRecord
+from flagstream.transport.log import Log, NewRecord
+from flagstream.transport.options import LogOptions
 from flagstream.transport.overrides import Overrides
 from flagstream.transport.registry import close_log, open_log
 from flagstream.transport.table import Table

@@ -11,7 +11,8 @@ from faust.types import TP
 from flagstream.settings import Settings
 
 from .consumer import Consumer
-from .log import Log, LogOptions
+from .log import Log
+from .options import LogOptions
 from .overrides import Overrides, TableManager, check_faust
 from .producer import Producer
 from .registry import close_log, open_log

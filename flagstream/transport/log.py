@@ -1,69 +1,24 @@
 """The embedded log: topics, records and committed offsets in one RocksDB, for one process."""
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Any, NamedTuple
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, ValidationError
 from rocksdict import WriteBatch
 
-from flagstream.errors import LogError, LogFormatError, LogUnavailableError, SettingsError
-from flagstream.ports import LogRecord
+from flagstream.errors import LogError, LogFormatError, LogUnavailableError
 
 from . import layout, retention
 from .layout import TopicMeta
-from .partition import Line, Partition, Staged
+from .options import LogOptions
+from .partition import Line, Partition
 from .rocks import Database
+from .writer import Posted, Request, Write, Writer
 
-# Long enough for the records of some events to share a batch, short beside what a client waits.
-LINGER_S = 0.002
-RETRY_S = 0.5
 RETENTION_INTERVAL_S = 60.0
-
-logger = logging.getLogger(__name__)
-
-
-class LogOptions(BaseModel):
-    """
-    How a log is kept; see :class:`flagstream.settings.Settings` for each.
-
-    Attributes:
-        retention_bytes: Of all topics together that are not compacted.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    directory: Path
-    fsync: Literal["interval", "always", "never"] = "interval"
-    fsync_interval_ms: int = 50
-    retention_hours: float = 168
-    retention_bytes: int = 10_737_418_240
-
-    @classmethod
-    def from_url(cls, url: str) -> "LogOptions":
-        """
-        Read ``embedded:///DIR?fsync=always``.
-
-        Raises:
-            SettingsError: Naming the part that is wrong.
-        """
-        parts = urlsplit(url)
-        if parts.netloc or not parts.path.startswith("/"):
-            raise SettingsError(f"{url}: expected embedded:///DIR with an absolute directory")
-        options: dict[str, Any] = dict(parse_qsl(parts.query))
-        try:
-            return cls(directory=Path(unquote(parts.path)), **options)
-        except ValidationError as error:
-            raise SettingsError(f"{url}: {error}") from None
 
 
 class NewRecord(NamedTuple):
@@ -74,33 +29,6 @@ class NewRecord(NamedTuple):
     key: bytes
     value: bytes | None
     timestamp_ms: int
-
-
-@dataclass(slots=True)
-class _Request:
-    """Somebody waits until these are written, and learns it if they cannot be."""
-
-    future: asyncio.Future[list[int]]
-    records: Sequence[NewRecord] = ()
-    commits: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
-    offsets: list[int] = field(default_factory=list)
-
-
-class _Posted(NamedTuple):
-    """A record that is kept until it is written, whatever happens meanwhile."""
-
-    line: Line
-    written: Callable[[int], None] | None
-
-
-@dataclass(slots=True)
-class _Write:
-    """All that goes into one batch."""
-
-    posted: dict[Partition, list[_Posted]]
-    requests: list[_Request]
-    batch: WriteBatch
-    staged: dict[Partition, Staged]
 
 
 class Log:
@@ -135,17 +63,13 @@ class Log:
             layout.committed_parts(key): layout.offset_from(raw)
             for key, raw in self._entries(layout.COMMITTED)
         }
-        self._posted: dict[Partition, list[_Posted]] = {}
-        self._requests: list[_Request] = []
         self._listeners: dict[str, Callable[[int, int, int], None]] = {}
         self._watchers: set[asyncio.Event] = set()
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="log")
-        self._timers: dict[str, asyncio.TimerHandle | asyncio.Handle] = {}
-        self._jobs: set[asyncio.Future[None]] = set()
-        self._is_writing = False
-        self._error: LogUnavailableError | None = None
-        self._retention_is_due = False
         self._opened_ms = _now_ms()
+        self._retention: asyncio.TimerHandle | None = None
+        self._writer = Writer(
+            self._database, options, published=self._published, recovered=self._reload
+        )
 
     def _check_format(self) -> None:
         raw = self._database.get(layout.FORMAT_KEY)
@@ -254,7 +178,7 @@ class Log:
             self._watchers.discard(event)
 
     def listen(self, topic: str, listener: Callable[[int, int, int], None]) -> None:
-        """Call *listener* with partition, last offset and number of the records written."""
+        """Call *listener* with partition, last offset and number of posted records written."""
         self._listeners[topic] = listener
 
     def committed(self, group: str, topic: str, partition: int) -> int | None:
@@ -266,7 +190,7 @@ class Log:
     @property
     def is_available(self) -> bool:
         """Tell whether the log takes writes."""
-        return self._error is None
+        return self._writer.is_available
 
     def check_available(self) -> None:
         """
@@ -275,8 +199,7 @@ class Log:
         Raises:
             LogUnavailableError: It does not.
         """
-        if self._error is not None:
-            raise LogUnavailableError(str(self._error))
+        self._writer.check_available()
 
     async def append(self, records: Sequence[NewRecord]) -> list[int]:
         """
@@ -286,9 +209,13 @@ class Log:
             LogUnavailableError: The log takes no writes now; none of the records is in it.
             LogError: There is no such partition.
         """
-        for record in records:
-            self.partition(record.topic, record.partition)
-        return await self._request(records=records)
+        lines = [
+            (self.partition(record.topic, record.partition), Line(*record[2:]))
+            for record in records
+        ]
+        request = Request(lines)
+        await self._writer.request(request)
+        return request.offsets
 
     async def commit(self, group: str, offsets: Mapping[Any, int]) -> None:
         """
@@ -298,7 +225,7 @@ class Log:
             LogUnavailableError: The log takes no writes now; nothing is committed.
         """
         commits = {(group, topic, number): offset for (topic, number), offset in offsets.items()}
-        await self._request(commits=commits)
+        await self._writer.request(Request(commits=commits))
 
     async def flush(self) -> None:
         """
@@ -307,20 +234,7 @@ class Log:
         Raises:
             LogUnavailableError: The log takes no writes now.
         """
-        await self._request()
-
-    async def _request(
-        self,
-        *,
-        records: Sequence[NewRecord] = (),
-        commits: Mapping[tuple[str, str, int], int] | None = None,
-    ) -> list[int]:
-        self.check_available()
-        future: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-        self._requests.append(_Request(future, records, commits or {}))
-        if "soon" not in self._timers:
-            self._timers["soon"] = asyncio.get_running_loop().call_soon(self._flush)
-        return await future
+        await self._writer.request(Request())
 
     def post(self, record: NewRecord, written: Callable[[int], None] | None = None) -> None:
         """
@@ -329,146 +243,32 @@ class Log:
         Args:
             written: Called with the offset once the record is durable.
         """
-        posted = _Posted(Line(*record[2:]), written)
-        lines = self._posted.setdefault(self.partition(record.topic, record.partition), [])
-        lines.append(posted)
-        self._start_timer("linger", LINGER_S, self._flush)
+        partition = self.partition(record.topic, record.partition)
+        self._writer.post(partition, Posted(Line(*record[2:]), written))
 
-    def _start_timer(self, name: str, delay_s: float, callback: Callable[[], None]) -> None:
-        if name not in self._timers:
-            self._timers[name] = asyncio.get_running_loop().call_later(delay_s, callback)
-
-    def _stop_timer(self, name: str) -> None:
-        timer = self._timers.pop(name, None)
-        if timer is not None:
-            timer.cancel()
-
-    def _flush(self) -> None:
-        self._stop_timer("soon")
-        self._stop_timer("linger")
-        if self._is_writing or self._error is not None:
-            return
-        if self._retention_is_due:
-            self._retention_is_due = False
-            self.retain(_now_ms())
-        if not self._posted and not self._requests:
-            return
-        write = self._stage()
-        if self.options.fsync == "always":
-            self._is_writing = True
-            job = partial(self._database.write, write.batch, sync=True)
-            self._run_in_thread(job, partial(self._written, write))
-            return
-        try:
-            self._database.write(write.batch)
-        except LogUnavailableError as error:
-            self._refuse(write, error)
-        else:
-            self._publish(write)
-            if self.options.fsync == "interval":
-                self._start_timer("sync", self.options.fsync_interval_ms / 1000, self._sync)
-
-    def _stage(self) -> _Write:
-        posted, self._posted = self._posted, {}
-        requests, self._requests = self._requests, []
-        lines = {partition: [p.line for p in waiting] for partition, waiting in posted.items()}
-        batch = WriteBatch(raw_mode=True)
-        for request in requests:
-            for record in request.records:
-                partition = self.partition(record.topic, record.partition)
-                before = lines.setdefault(partition, [])
-                request.offsets.append(partition.bounds.end + len(before))
-                before.append(Line(*record[2:]))
-            for key, offset in request.commits.items():
-                batch.put(layout.committed_key(*key), layout.offset_bytes(offset))
-        staged = {partition: partition.stage(batch, new) for partition, new in lines.items()}
-        return _Write(posted, requests, batch, staged)
-
-    def _run_in_thread(
-        self, job: Callable[[], None], finish: Callable[[LogUnavailableError | None], None]
-    ) -> None:
-        def finished(future: asyncio.Future[None]) -> None:
-            self._jobs.discard(future)
-            error = future.exception()
-            if error is not None and not isinstance(error, LogUnavailableError):
-                raise error
-            finish(error)
-
-        future = asyncio.get_running_loop().run_in_executor(self._executor, job)
-        self._jobs.add(future)
-        future.add_done_callback(finished)
-
-    def _written(self, write: _Write, error: LogUnavailableError | None) -> None:
-        self._is_writing = False
-        if error is None:
-            self._publish(write)
-            self._flush()
-        else:
-            self._refuse(write, error)
-
-    def _refuse(self, write: _Write, error: LogUnavailableError) -> None:
+    def _published(self, write: Write) -> None:
         for partition, posted in write.posted.items():
-            self._posted[partition] = posted + self._posted.get(partition, [])
-        self._requests = write.requests + self._requests
-        self._fail(error)
-
-    def _publish(self, write: _Write) -> None:
-        for partition, staged in write.staged.items():
-            partition.publish(staged)
-        for partition, posted in write.posted.items():
-            self._tell(partition, posted, write.staged[partition].records)
+            listener = self._listeners.get(partition.topic)
+            if listener is not None:
+                last = write.staged[partition].records[len(posted) - 1]
+                listener(partition.number, last.offset, len(posted))
         for request in write.requests:
             self._committed.update(request.commits)
-            if not request.future.done():
-                request.future.set_result(request.offsets)
         for event in self._watchers:
             event.set()
-        self._start_timer("retention", RETENTION_INTERVAL_S, self._schedule_retention)
+        if self._retention is None:
+            loop = asyncio.get_running_loop()
+            self._retention = loop.call_later(RETENTION_INTERVAL_S, self._start_retention)
 
-    def _tell(
-        self, partition: Partition, posted: Sequence[_Posted], records: Sequence[LogRecord]
-    ) -> None:
-        for (_, written), record in zip(posted, records, strict=False):
-            if written is not None:
-                written(record.offset)
-        listener = self._listeners.get(partition.topic)
-        if listener is not None:
-            listener(partition.number, records[len(posted) - 1].offset, len(posted))
+    def _reload(self) -> None:
+        for partition in self._partitions.values():
+            partition.reload()
 
-    # -- upkeep
+    # -- forgetting
 
-    def _sync(self) -> None:
-        del self._timers["sync"]
-        self._run_in_thread(self._database.sync, self._synced)
-
-    def _synced(self, error: LogUnavailableError | None) -> None:
-        if error is not None:
-            self._fail(error)
-
-    def _fail(self, error: LogUnavailableError) -> None:
-        logger.error("The log takes no writes", extra={"reason": str(error)})
-        self._error = error
-        requests, self._requests = self._requests, []
-        for request in requests:
-            if not request.future.done():
-                request.future.set_exception(LogUnavailableError(str(error)))
-        self._start_timer("retry", RETRY_S, self._retry)
-
-    def _retry(self) -> None:
-        self._stop_timer("retry")
-        if not self._jobs and self._database.recover():
-            for partition in self._partitions.values():
-                partition.reload()
-            self._error = None
-            logger.warning("The log takes writes again")
-            self._flush()
-        else:
-            self._start_timer("retry", RETRY_S, self._retry)
-
-    def _schedule_retention(self) -> None:
-        del self._timers["retention"]
-        self._retention_is_due = True
-        self._flush()
+    def _start_retention(self) -> None:
+        self._retention = None
+        self._writer.between(lambda: self.retain(_now_ms()))
 
     def retain(self, now_ms: int) -> None:
         """Forget what is too old or too much; done every minute while records are written."""
@@ -488,7 +288,7 @@ class Log:
         try:
             self._database.write(batch)
         except LogUnavailableError as error:
-            self._fail(error)
+            self._writer.fail(error)
             return
         for partition, kept in bounds.items():
             partition.bounds = kept
@@ -499,14 +299,9 @@ class Log:
 
     async def close(self) -> None:
         """Write and sync what is left, then give the directory free."""
-        try:
-            await self.flush()
-        except LogUnavailableError:
-            logger.exception("The log stops without what it could not write")
-        for name in tuple(self._timers):
-            self._stop_timer(name)
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._database.sync)
-        self._executor.shutdown()
+        if self._retention is not None:
+            self._retention.cancel()
+        await self._writer.close()
         self._database.close()
 
 

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from .log import Log, LogOptions
+from .log import Log
+from .options import LogOptions
 
 _logs: dict[Path, Log] = {}
 _users: dict[Path, int] = {}

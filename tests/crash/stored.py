@@ -6,7 +6,7 @@ from flagstream.ports import Append, LogRecord
 from flagstream.scan import scan
 from flagstream.state.events import EventRecord
 from flagstream.topics import Topic
-from flagstream.transport.log import LogOptions
+from flagstream.transport.options import LogOptions
 from flagstream.transport.reader import EmbeddedReader
 from flagstream.transport.registry import close_log, open_log
 from flagstream.transport.sink import EmbeddedSink

@@ -4,7 +4,8 @@ import subprocess
 import pytest
 
 from flagstream.errors import LogUnavailableError
-from flagstream.transport.log import Log, LogOptions, NewRecord
+from flagstream.transport.log import Log, NewRecord
+from flagstream.transport.options import LogOptions
 
 SIZE_MB = 48
 TIMEOUT_S = 20.0

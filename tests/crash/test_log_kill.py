@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from flagstream.transport.log import Log, LogOptions
+from flagstream.transport.log import Log
+from flagstream.transport.options import LogOptions
 
 ROUNDS = 5
 TOPIC = "acknowledged"
@@ -15,7 +16,8 @@ TOPIC = "acknowledged"
 CHILD = """
 import asyncio, itertools, os, sys
 from pathlib import Path
-from flagstream.transport.log import Log, LogOptions, NewRecord
+from flagstream.transport.log import Log, NewRecord
+from flagstream.transport.options import LogOptions
 
 async def main(directory, fsync):
     log = Log(LogOptions(directory=Path(directory), fsync=fsync))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flagstream.transport.log import LogOptions
+from flagstream.transport.options import LogOptions
 from flagstream.transport.registry import close_log, open_log
 
 

@@ -166,7 +166,7 @@ class TestCommits:
         async with running(log, overrides) as counting:
             await append(log, 200)
             await counting.wait_for(lambda: len(counting.delivered) > 50)
-            log._fail(LogUnavailableError("disk full"))
+            log._writer.fail(LogUnavailableError("disk full"))
             with pytest.raises(LogUnavailableError):
                 await append(log, 1)
             await counting.wait_for(lambda: log.is_available)

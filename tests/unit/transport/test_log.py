@@ -6,7 +6,8 @@ from rocksdict import WriteBatch
 
 from flagstream.errors import LogError, LogFormatError, LogLockedError, SettingsError
 from flagstream.transport import layout
-from flagstream.transport.log import Log, LogOptions, NewRecord
+from flagstream.transport.log import Log, NewRecord
+from flagstream.transport.options import LogOptions
 from flagstream.transport.partition import TAIL_BYTES
 from flagstream.transport.rocks import Database
 

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from flagstream.transport.log import Log, LogOptions, NewRecord
+from flagstream.transport.log import Log, NewRecord
+from flagstream.transport.options import LogOptions
 
 TOPICS = {"plain": False, "compacted": True}
 PARTITIONS = 2
