@@ -80,12 +80,13 @@ def _properties(batch: Batch, root: str) -> Mapping[str, Any]:
     known = _NOTHING if person is None else person.properties
     if coming is None:
         return known
-    properties = {**coming.values(), **known}
-    for name, register in coming.properties.items():
-        if register.is_deleted:
-            properties.pop(name, None)
+    written = coming.values()
+    properties = {**written, **known}
+    for name in coming.properties:
+        if name in written:
+            properties[name] = written[name]
         else:
-            properties[name] = register.value
+            properties.pop(name, None)
     return properties
 
 

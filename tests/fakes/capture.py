@@ -1,0 +1,66 @@
+"""Capture without HTTP: events in a few words, over a folded log."""
+
+from dataclasses import replace
+from itertools import count
+from typing import Any
+
+from flagstream.ingest import Ingest, Ingested, WarningSamples
+from flagstream.ports import ProjectSettings, ProjectSnapshot
+from flagstream.wire import parse_capture
+from tests.fakes.sink import FoldedLog
+from tests.fakes.views import FakeCatalog
+
+PROJECT_ID = 1
+NOW_MS = 1_767_607_200_000
+
+
+class LogCatalog:
+    """The group types as far as they are folded."""
+
+    def __init__(self, log: FoldedLog) -> None:
+        self.settings = ProjectSettings()
+        self._log = log
+        self._empty = FakeCatalog().project(PROJECT_ID)
+
+    def project(self, project_id: int) -> ProjectSnapshot:
+        types = self._log.group_types(project_id)
+        return replace(self._empty, group_types=types, settings=self.settings)
+
+
+class Capturing:
+    """One server's ingestion and the clock of its clients."""
+
+    def __init__(self, log: FoldedLog) -> None:
+        self.log = log
+        self.catalog = LogCatalog(log)
+        self.warnings = WarningSamples()
+        self.ingest = Ingest(
+            view=log, catalog=self.catalog, progress=log, sink=log, warnings=self.warnings
+        )
+        self._received_ms = (NOW_MS + 100 * number for number in count())
+
+    async def send(self, *events: Any) -> Ingested:
+        """Ingest one request."""
+        received_ms = next(self._received_ms)
+        captured = parse_capture(
+            {"token": "phc_one", "batch": list(events)}, {}, received_ms=received_ms
+        )
+        return await self.ingest.ingest(PROJECT_ID, captured)
+
+
+def event(
+    name: str = "ev", distinct_id: str = "user-1", *, late_ms: int = 0, **members: Any
+) -> Any:
+    """Make an event; a *properties* member is written with its dollar signs."""
+    return {"event": name, "distinct_id": distinct_id, "offset": late_ms, **members}
+
+
+def in_groups(session_id: str, groups: Any, **members: Any) -> Any:
+    """Make an event of a browser's session."""
+    return event(properties={"$session_id": session_id, "$groups": groups}, **members)
+
+
+def group_identify(group_type: str, key: Any, /, unset: Any = (), **values: Any) -> Any:
+    """Make a change of a group's properties."""
+    properties = {"$group_type": group_type, "$group_key": key, "$group_set": values}
+    return event("$groupidentify", properties={**properties, "$group_unset": list(unset)})
