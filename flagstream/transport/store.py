@@ -60,8 +60,9 @@ class TablePartition:
     def save(self, offset: int, count: int) -> None:
         """Write the oldest *count* values, whose last changelog record is at *offset*."""
         self._in_changelog = min(self._in_changelog + count, len(self._unsaved))
-        self.offset = offset
-        self.is_saved()
+        if self._in_changelog:
+            self.offset = offset
+            self.is_saved()
 
     def is_saved(self) -> bool:
         """Try to write what :meth:`save` could not; False while there is no room."""
@@ -187,8 +188,13 @@ class Store(SerializedStore[bytes, bytes]):
         self.save(tp.partition, offset, 1)
 
     def save(self, partition: int, offset: int, count: int) -> None:
-        """Save the oldest *count* values, whose last changelog record is at *offset*."""
-        self._partition(partition).save(offset, count)
+        """
+        Save the oldest *count* values, whose last changelog record is at *offset*.
+
+        Nothing is saved in a partition that has gone meanwhile: its next owner reads the changelog.
+        """
+        if partition in self._partitions:
+            self._partitions[partition].save(offset, count)
 
     def is_saved(self) -> bool:
         """Try to write what could not be written; False while there is no room."""
