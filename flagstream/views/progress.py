@@ -14,6 +14,8 @@ from flagstream.topics import Table, epoch_of, version_of
 
 _TABLES = {table.source.value: table for table in Table}
 _MAX_RETRY_AFTER_S = 30
+# The first record of a log has version 0.
+_NO_VERSION = -1
 
 
 class _Waiter(NamedTuple):
@@ -40,8 +42,8 @@ class _Partition:
     appended: int = 0
     folded: int = 0
     oldest_ms: int = 0
-    changed: int = 0
-    applied: int = 0
+    changed: int = _NO_VERSION
+    applied: int = _NO_VERSION
     unfolded: list[_Waiter] = field(default_factory=list)
     unapplied: list[_Waiter] = field(default_factory=list)
 
@@ -143,7 +145,9 @@ class Watermarks:
         self._move(place, folded=offset + 1)
         marks = self._partitions[place]
         marks.oldest_ms = max(marks.oldest_ms, timestamp_ms)
-        marks.changed = max(marks.changed, changed_version or 0)
+        marks.changed = max(
+            marks.changed, _NO_VERSION if changed_version is None else changed_version
+        )
         for waiter in _passed(marks.unfolded, offset):
             if marks.changed <= marks.applied:
                 _wake(waiter)
@@ -171,7 +175,9 @@ class Watermarks:
             return True
         futures = [self._waiter(position) for position in hidden]
         try:
-            _, pending = await asyncio.wait(futures, timeout=timeout_s)
+            # Not every event loop takes an infinite time.
+            timeout = None if math.isinf(timeout_s) else timeout_s
+            _, pending = await asyncio.wait(futures, timeout=timeout)
         finally:
             for position, future in zip(hidden, futures, strict=True):
                 if not future.done():
