@@ -86,15 +86,14 @@ def snapshot(
         bodies: Of its definitions by kind and id.
     """
     rows = {name: body for (kind, name), body in bodies.items() if kind == Kind.FLAG}
-    present = {name: row for name, row in rows.items() if not row.get("deleted")}
     indexes = {each.group_type: each.index for each in types.types}
     settings = next((body for (kind, _), body in bodies.items() if kind == Kind.PROJECT), {})
-    document = orjson.dumps(local_definitions(present, indexes), option=orjson.OPT_SORT_KEYS)
+    document = orjson.dumps(local_definitions(rows, indexes), option=orjson.OPT_SORT_KEYS)
     return ProjectSnapshot(
         settings=msgspec.convert(settings, ProjectSettings),
         group_types=types,
         flag_rows=rows,
-        flags=compile_flags(present, indexes),
+        flags=compile_flags(rows, indexes),
         local_definitions=document,
-        etag=f'"{hashlib.sha256(document).hexdigest()[:32]}"',
+        etag=hashlib.sha256(document).hexdigest(),
     )

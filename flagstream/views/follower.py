@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from time import perf_counter
 
 from flagstream.errors import LogError, ViewError
@@ -76,12 +77,16 @@ class Follower:
         """Do not wait for what compaction has removed from the end of a partition."""
         while not self.caught_up.is_set():
             for place in list(self._ends):
-                position = self._positions[place]
-                rest = await self._reader.read(place, position, 1)
-                if not rest and position == self._positions[place]:
-                    self._ends.pop(place, None)
+                with suppress(LogError):
+                    await self._pass_missing_tail(place)
             self._note_progress()
             await asyncio.sleep(_TAIL_CHECK_S)
+
+    async def _pass_missing_tail(self, place: TopicPartition) -> None:
+        position = self._positions[place]
+        rest = await self._reader.read(place, position, 1)
+        if not rest and position == self._positions[place]:
+            self._ends.pop(place, None)
 
     def _note_progress(self) -> None:
         reached = [place for place, end in self._ends.items() if self._positions[place] >= end]

@@ -40,15 +40,13 @@ def active_prefix(project_id: int, distinct_id: str) -> bytes:
     return _ACTIVE + record_key(project_id, distinct_id)
 
 
-def active_entries(session_key: bytes, state: SessionState | None) -> Mapping[bytes, bytes]:
+def active_entries(session_key: bytes, state: SessionState) -> Mapping[bytes, bytes]:
     """
     Index the maps of one session by distinct id, so that the last entry of an id is its latest map.
 
     The index is the union of this over all sessions and nothing else, hence a rebuild gives the
     same.
     """
-    if state is None:
-        return {}
     project_id, session_id = key_parts(session_key)
     return {
         active_prefix(int(project_id), distinct_id)

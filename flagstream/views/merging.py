@@ -67,11 +67,13 @@ class Merge:
             self.projects.add(int(key_parts(record.key)[0]))
 
     def _index(self, session_key: bytes, before: bytes | None, after: bytes | None) -> None:
-        states = [raw and SessionState.from_bytes(raw) for raw in (before, after)]
-        old, new = (active_entries(session_key, state or None) for state in states)
+        states = [
+            SessionState(version=0, maps={}) if raw is None else SessionState.from_bytes(raw)
+            for raw in (before, after)
+        ]
+        old, new = (active_entries(session_key, state) for state in states)
         self.changes.update(dict.fromkeys(old.keys() - new.keys()))
         self.changes.update((key, new[key]) for key in new if new[key] != old.get(key))
         project_id = int(key_parts(session_key)[0])
         for state in states:
-            if state:
-                self.stale.update(active_prefix(project_id, each) for each in state.maps)
+            self.stale.update(active_prefix(project_id, each) for each in state.maps)

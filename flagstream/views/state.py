@@ -152,18 +152,16 @@ class StoredState:
         """
         Read the person, merges followed; None where nothing is known.
 
-        Of the ids that were merged into it the first goes before the later ones.
+        Its own properties go before those of the ids that were merged into it, and of these the
+        first before the later ones. What was unset in one stays unset.
         """
         root = self._root(project_id, distinct_id)
         state = self._person(project_id, root)
         if state is None:
             return None
-        properties: dict[str, Any] = {}
-        for member in reversed(self._members(project_id, root, state)):
-            properties.update(member.values())
         return Person(
             distinct_id=root,
-            properties=properties,
+            properties=_joined_properties(self._members(project_id, root, state)),
             is_identified=state.is_identified,
             recent=state.recent,
         )
@@ -216,6 +214,18 @@ class StoredState:
 def _decode_group(raw: bytes) -> _Group:
     state = GroupState.from_bytes(raw)
     return _Group(state, state.values())
+
+
+def _joined_properties(members: Sequence[PersonState]) -> Mapping[str, Any]:
+    """Join properties; *members* with the one that goes before all others first."""
+    properties: dict[str, Any] = {}
+    unset: set[str] = set()
+    for member in members:
+        values = member.values()
+        hidden = properties.keys() | unset
+        properties.update((name, values[name]) for name in values if name not in hidden)
+        unset.update(member.properties.keys() - values.keys())
+    return properties
 
 
 def _name(group: GroupState) -> str:

@@ -74,13 +74,14 @@ class ViewStore:
 
     def items(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the entries with *start* <= key < *stop*."""
+        # The iterator points into `bounds`, which must therefore live as long: a generator.
         bounds = ReadOptions()
         bounds.set_iterate_upper_bound(stop)
         try:
             entries: Any = self._rdict.items(from_key=start, read_opt=bounds)
         except DbClosedError:
             raise UnavailableError(_CLOSED, retry_after_s=1) from None
-        return iter(entries)
+        yield from entries
 
     def states(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the records of a table as they are in its changelog."""

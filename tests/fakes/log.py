@@ -24,19 +24,19 @@ class FakeLog:
         self.followed: list[Mapping[TopicPartition, int]] = []
         self._records: dict[TopicPartition, list[LogRecord]] = {}
         self._ends: dict[TopicPartition, int] = {}
-        self._written = asyncio.Condition()
+        self._watchers: set[asyncio.Event] = set()
 
-    async def append(self, topic: str, key: bytes, value: bytes | None, partition: int = 0) -> int:
+    def append(self, topic: str, key: bytes, value: bytes | None, partition: int = 0) -> int:
         """Append a record; returns its offset."""
         offset = self.extend(topic, [(key, value)], partition)
-        async with self._written:
-            self._written.notify_all()
+        for watcher in self._watchers:
+            watcher.set()
         return offset
 
     def extend(
         self, topic: str, records: Sequence[tuple[bytes, bytes | None]], partition: int = 0
     ) -> int:
-        """Append records before anybody follows; returns the last offset."""
+        """Append records without waking who follows; returns the last offset."""
         place = TopicPartition(topic, partition)
         for key, value in records:
             offset = self._ends.get(place, 0)
@@ -61,17 +61,27 @@ class FakeLog:
     ) -> AsyncIterator[Sequence[LogRecord]]:
         positions = dict(positions)
         self.followed.append(dict(positions))
-        while True:
-            if self.failures:
-                self.failures -= 1
-                raise LogUnavailableError("broker down")
-            batches = [await self.read(*each, self.batch) for each in positions.items()]
-            for records in filter(None, batches):
-                positions[TopicPartition(*records[0][:2])] = records[-1].offset + 1
-                yield records
-            if not any(batches):
-                async with self._written:
-                    await self._written.wait()
+        written = asyncio.Event()
+        self._watchers.add(written)
+        try:
+            while True:
+                written.clear()
+                for records in await self._read_all(positions):
+                    positions[TopicPartition(*records[0][:2])] = records[-1].offset + 1
+                    written.set()
+                    yield records
+                await written.wait()
+        finally:
+            self._watchers.discard(written)
+
+    async def _read_all(
+        self, positions: Mapping[TopicPartition, int]
+    ) -> Sequence[Sequence[LogRecord]]:
+        if self.failures:
+            self.failures -= 1
+            raise LogUnavailableError("broker down")
+        batches = [await self.read(*each, self.batch) for each in positions.items()]
+        return [records for records in batches if records]
 
     async def read(
         self, topic_partition: TopicPartition, start: int, limit: int

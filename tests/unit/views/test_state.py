@@ -1,0 +1,353 @@
+"""What requests read of groups, sessions and persons."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flagstream.state.groups import GroupUpdate
+from flagstream.state.merge import REDUCERS
+from flagstream.state.persons import PersonUpdate
+from flagstream.state.sessions import SessionUpdate
+from flagstream.topics import Table, record_key
+from flagstream.views import StoredState, ViewStore
+from flagstream.views.cache import MISSING, ObjectCache
+from flagstream.views.merging import Merge
+from tests.fakes.log import LogRecord
+
+DAY_MS = 86_400_000
+NOW_MS = 100 * DAY_MS
+
+
+class World:
+    """Updates that are folded and in the views at once."""
+
+    def __init__(self, store):
+        self.store = store
+        self.state = StoredState(
+            store, cache_entries=100, active_groups_ttl_days=30, clock_ms=lambda: NOW_MS
+        )
+        self._version = 0
+
+    def fold(self, table, key_parts, update):
+        self._version += 1
+        key = record_key(*key_parts)
+        before = next(
+            (v for k, v in self.store.items(b"\0", b"\xff") if k[1:] == key and k[:1] != b"o"), None
+        )
+        after = REDUCERS[table].fold(before, update.to_bytes(), self._version)
+        merge = Merge(self.store.get)
+        merge.add(LogRecord(table.changelog, 0, self._version, 0, key, after))
+        self.store.write(merge.changes, merge.positions)
+        self.state.drop(merge.stale)
+
+    def group(self, key, **properties):
+        self.fold(Table.GROUPS, (1, "org", key), GroupUpdate(time_ms=1, set=properties))
+
+    def session(self, session, distinct_id, time_ms=NOW_MS, **groups):
+        update = SessionUpdate(time_ms=time_ms, distinct_id=distinct_id, groups=groups)
+        self.fold(Table.SESSIONS, (1, session), update)
+
+    def expire(self, session, time_ms=NOW_MS):
+        self.fold(Table.SESSIONS, (1, session), SessionUpdate(time_ms=time_ms, is_expiry=True))
+
+    def person(self, distinct_id, **update):
+        self.fold(Table.PERSONS, (1, distinct_id), PersonUpdate(time_ms=1, **update))
+
+    def merge(self, merged, into):
+        self.person(merged, into=into)
+        self.person(into, merged=merged, is_identified=True)
+
+    def active(self, distinct_id, session=None):
+        return self.state.active_groups(1, distinct_id, session, NOW_MS)
+
+
+@pytest.fixture
+def world(store):
+    return World(store)
+
+
+class TestGroups:
+    def test_change_is_read_at_once(self, world):
+        """
+        A cached group gives way to its change; properties that were never set are absent.
+        """
+        assert world.state.group_properties(1, "org", "a") is None
+
+        world.group("a", plan="free")
+        assert {"plan": "free"} == world.state.group_properties(1, "org", "a")
+
+        world.group("a", plan="gold", seats=3)
+        assert {"plan": "gold", "seats": 3} == world.state.group_properties(1, "org", "a")
+        assert 2 == world.state.group(1, "org", "a").version
+
+    @pytest.mark.parametrize(("project_id", "group_type"), [(2, "org"), (1, "or"), (1, "org2")])
+    def test_others_are_others(self, world, project_id, group_type):
+        """
+        Neither another project nor another type has the group.
+        """
+        world.group("a", plan="free")
+
+        assert world.state.group(project_id, group_type, "a") is None
+        assert [] == world.state.groups(project_id, group_type, search="", after=None, limit=9)[0]
+
+
+class TestListing:
+    @settings(deadline=None, max_examples=20)  # every example opens RocksDB
+    @given(
+        keys=st.sets(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), max_size=12),
+        limit=st.integers(1, 5),
+    )
+    def test_pages_hold_every_group_once(self, tmp_path_factory, keys, limit):
+        """
+        Following the pages gives every group exactly once, in a fixed order.
+        """
+        store = ViewStore(tmp_path_factory.mktemp("views"))
+        world, found, after = World(store), [], None
+        for key in keys:
+            world.group(key)
+        while True:
+            page, after = world.state.groups(1, "org", search="", after=after, limit=limit)
+            found += [key for key, _ in page]
+            if after is None:
+                break
+        store.close()
+
+        assert sorted(keys, key=lambda key: record_key(1, "org", key)) == found
+
+    @pytest.mark.parametrize(
+        ("search", "expected"),
+        [("", ["Acme", "b:1", "c"]), ("acM", ["Acme", "c"]), (":", ["b:1"]), ("free", [])],
+    )
+    def test_search_looks_at_key_and_name(self, world, search, expected):
+        """
+        A search finds a part of the key or the name in any case, and no other property.
+        """
+        world.group("Acme")
+        world.group("b:1", name=7, plan="free")
+        world.group("c", name="New ACME")
+
+        page = world.state.groups(1, "org", search=search, after=None, limit=10)
+
+        assert expected == [key for key, _ in page.groups]
+        assert page.after is None
+
+    def test_one_call_is_bounded(self, world):
+        """
+        A search that finds nothing among many groups says where to go on.
+        """
+        value = REDUCERS[Table.GROUPS].fold(None, GroupUpdate(time_ms=1).to_bytes(), 1)
+        groups = {b"g" + record_key(1, "org", f"{n:04}"): value for n in range(1_200)}
+        world.store.write(groups, {})
+
+        pages = [world.state.groups(1, "org", search="x", after=None, limit=10)]
+        while pages[-1].after is not None:
+            pages.append(world.state.groups(1, "org", search="x", after=pages[-1].after, limit=10))
+
+        assert [([], "0499"), ([], "0999"), ([], None)] == pages
+
+
+class TestActiveGroups:
+    def test_latest_session_wins(self, world):
+        """
+        An id remembers the map of its latest session by the events' time, not by arrival.
+        """
+        world.session("s1", "u", NOW_MS - 1, org="a")
+        world.session("s2", "u", NOW_MS - 5, org="late")
+
+        assert {"org": "a"} == world.active("u")
+
+    def test_named_session_goes_before(self, world):
+        """
+        Where the request names a session that carried groups for this id, its map counts.
+        """
+        world.session("s1", "u", NOW_MS - 5, org="a")
+        world.session("s2", "u", NOW_MS - 1, org="b")
+
+        assert {"org": "a"} == world.active("u", "s1")
+        assert {"org": "b"} == world.active("u", "unknown")
+
+    def test_next_user_of_a_browser_gets_nothing(self, world):
+        """
+        Another id never gets the groups of a session, even when it names that session.
+        """
+        world.session("s1", "u", org="a")
+
+        assert {} == world.active("v", "s1")
+
+    def test_left_all_groups(self, world):
+        """
+        An empty map is an answer: older maps, also of merged ids, do not come back.
+        """
+        world.merge("anon", "u")
+        world.session("s0", "anon", NOW_MS - 9, org="a")
+        world.session("s1", "u", NOW_MS - 5, org="a")
+        world.session("s2", "u", NOW_MS - 1)
+
+        assert {} == world.active("u")
+
+    def test_expired_session_uncovers_the_one_before(self, world):
+        """
+        When the latest session is deleted, the index falls back to the latest that is left.
+        """
+        world.session("s1", "u", NOW_MS - 5, org="a")
+        world.session("s2", "u", NOW_MS - 1, org="b")
+        assert {"org": "b"} == world.active("u")
+
+        world.expire("s2")
+
+        assert {"org": "a"} == world.active("u")
+
+    @pytest.mark.parametrize(("age_days", "expected"), [(30, {"org": "a"}), (31, {})])
+    def test_old_maps_are_forgotten(self, world, age_days, expected):
+        """
+        A map that is older than the setting answers nothing, by session and by id.
+        """
+        world.session("s", "u", NOW_MS - age_days * DAY_MS, org="a")
+
+        assert expected == world.active("u")
+        assert expected == world.active("u", "s")
+
+    def test_merged_anonymous_id_lends_its_map(self, world):
+        """
+        A person without any map has the latest of the ids that were merged into it.
+        """
+        world.merge("anon1", "u")
+        world.merge("anon2", "u")
+        world.session("s1", "anon1", NOW_MS - 5, org="a")
+        world.session("s2", "anon2", NOW_MS - 9, org="b")
+
+        assert {"org": "a"} == world.active("u")
+
+    def test_id_of_somebody_else_lends_nothing(self, world):
+        """
+        An anonymous id belongs to the first that it was merged into, whoever claims it later.
+        """
+        world.merge("anon", "u")
+        world.merge("anon", "v")
+        world.session("s1", "anon", org="a")
+
+        assert {"org": "a"} == world.active("u")
+        assert {} == world.active("v")
+
+
+class TestSessionGroups:
+    def test_says_what_need_not_be_written_again(self, world):
+        """
+        The map of a session that is also what its id remembers.
+        """
+        world.session("s", "u", org="a")
+
+        assert {"org": "a"} == world.state.session_groups(1, "s", "u")
+
+    @pytest.mark.parametrize("session", ["s", "unknown"])
+    def test_none_where_an_update_counts(self, world, session):
+        """
+        None where the session is unknown, or another one has moved the id elsewhere since.
+        """
+        world.session("s", "u", NOW_MS - 5, org="a")
+        world.session("s2", "u", NOW_MS - 1, org="b")
+
+        assert world.state.session_groups(1, session, "u") is None
+        assert world.state.session_groups(1, "s", "v") is None
+
+    @pytest.mark.parametrize(("age_days", "is_known"), [(15, True), (16, False)])
+    def test_none_when_due_to_be_renewed(self, world, age_days, is_known):
+        """
+        A map that has passed half of its time is to be written again, or it would be forgotten.
+        """
+        world.session("s", "u", NOW_MS - age_days * DAY_MS, org="a")
+
+        assert is_known is (world.state.session_groups(1, "s", "u") is not None)
+
+
+class TestPersons:
+    def test_unknown(self, world):
+        """
+        Nothing is known of an id without updates.
+        """
+        assert world.state.person(1, "u") is None
+
+    def test_all_ids_of_a_person_answer_alike(self, world):
+        """
+        A chain of merges ends in one person whose own properties go first.
+        """
+        world.person("a", set={"plan": "free", "city": "Oslo"}, uuid="x")
+        world.merge("a", "b")
+        world.person("b", set={"plan": "gold"}, uuid="y")
+        world.merge("b", "c")
+        world.person("c", set={"seats": 3}, uuid="z")
+
+        person = world.state.person(1, "c")
+
+        assert {"plan": "gold", "city": "Oslo", "seats": 3} == person.properties
+        assert ("c", True, {"z"}) == (person.distinct_id, person.is_identified, set(person.recent))
+        assert person == world.state.person(1, "a") == world.state.person(1, "b")
+
+    def test_unset_stays_unset(self, world):
+        """
+        A property that the person unset does not come back from a merged id.
+        """
+        world.person("a", set={"plan": "free"})
+        world.merge("a", "b")
+        world.person("b", unset=["plan"])
+
+        assert {} == world.state.person(1, "b").properties
+
+    def test_circle_ends(self, world):
+        """
+        Two merges that crossed give one person, from whichever id it is read.
+        """
+        world.merge("a", "b")
+        world.merge("b", "a")
+        world.person("b", set={"plan": "free"})
+
+        assert {"plan": "free"} == world.state.person(1, "a").properties
+        assert world.state.person(1, "a") == world.state.person(1, "b")
+
+    def test_long_chain_is_bounded(self, world):
+        """
+        A chain of any length is read in a bounded number of steps.
+        """
+        for number in range(40):
+            world.merge(f"{number}", f"{number + 1}")
+
+        assert "16" == world.state.person(1, "0").distinct_id
+
+    def test_many_merged_ids_are_bounded(self, world):
+        """
+        A person of very many ids answers with the first of them.
+        """
+        for number in range(80):
+            world.person(f"{number}", set={f"p{number}": 1})
+            world.merge(f"{number}", "u")
+
+        assert 63 == len(world.state.person(1, "u").properties)
+
+
+class TestCache:
+    def test_bounded_by_number_and_size(self):
+        """
+        The oldest objects go; a large one takes the place of several.
+        """
+        cache = ObjectCache(3)
+        for name in (b"a", b"b", b"c"):
+            cache.put(name, name, 10)
+        cache.put(b"d", None, 1_500)
+
+        assert [MISSING, MISSING, b"c", None] == [
+            cache.get(name) for name in (b"a", b"b", b"c", b"d")
+        ]
+
+    def test_dropping_makes_room(self):
+        """
+        What was dropped or replaced no longer counts.
+        """
+        cache = ObjectCache(2)
+        for _ in range(9):
+            cache.put(b"a", 1, 10)
+        cache.put(b"b", 2, 10)
+        cache.drop(b"b")
+        cache.drop(b"b")
+        cache.put(b"c", 3, 10)
+
+        assert [1, MISSING, 3] == [cache.get(name) for name in (b"a", b"b", b"c")]
