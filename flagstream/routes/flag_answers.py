@@ -72,7 +72,7 @@ class FlagAnswers:
         if asked.disable_flags:
             return ()
         snapshot = self._catalog.project(project_id)
-        groups = self._groups(project_id, snapshot, asked, now_ms)
+        groups = self._filled(project_id, snapshot, asked, now_ms)
         context = self._context(project_id, snapshot.flags, asked, groups)
         return snapshot.flags.evaluate(context, asked.flag_keys)
 
@@ -86,41 +86,47 @@ class FlagAnswers:
         if asked.disable_flags or asked.flag_keys is not None:
             return join_v2(self.evaluate(project_id, asked, now_ms))
         snapshot = self._catalog.project(project_id)
-        flags = snapshot.flags
-        groups = self._groups(project_id, snapshot, asked, now_ms)
-        parts = [
-            self._group_part(project_id, flags, each, groups, asked) for each in flags.group_types
-        ]
-        if not flags.person_flags.keys:
-            return b",".join(filter(None, parts)), False
-        context = self._context(project_id, flags.person_flags, asked, groups)
-        part, has_failed = join_v2(flags.person_flags.evaluate(context))
-        return b",".join(filter(None, [*parts, part])), has_failed
+        flags, groups = snapshot.flags, asked.groups
+        if not flags.group_types <= groups.keys():
+            groups = self._filled(project_id, snapshot, asked, now_ms)
+        ready = self._ready.get(project_id)
+        if ready is None or ready.flags is not flags:
+            ready = self._ready[project_id] = _Ready(flags)
+        parts = []
+        for group_type in flags.group_types:
+            group_key = groups.get(group_type)
+            part = self._group_part(project_id, ready, group_type, group_key, asked)
+            if part:
+                parts.append(part)
+        has_failed = False
+        if flags.person_flags.keys:
+            context = self._context(project_id, flags.person_flags, asked, groups)
+            part, has_failed = join_v2(flags.person_flags.evaluate(context))
+            parts.append(part)
+        return b",".join(parts), has_failed
 
     def _group_part(
         self,
         project_id: int,
-        flags: FlagSet,
+        ready: _Ready,
         group_type: str,
-        groups: Mapping[str, str],
+        group_key: str | None,
         asked: FlagsRequest,
     ) -> bytes:
         """Answer the flags that look at one group and nothing else."""
-        group_key = groups.get(group_type)
         stored = _NOTHING
         if group_key is not None:
             stored = self._view.group_properties(project_id, group_type, group_key) or _NOTHING
             named = asked.group_properties.get(group_type)
             if named and not _are_known(named, stored):
-                return _evaluate_group(flags, group_type, group_key, {**stored, **named})
-        ready = self._ready.get(project_id)
-        if ready is None or ready.flags is not flags:
-            ready = self._ready[project_id] = _Ready(flags)
-        kept = ready.answers.get((group_type, group_key))
+                named = {**stored, **named}
+                return _evaluate_group(ready.flags, group_type, group_key, named)
+        place = (group_type, group_key)
+        kept = ready.answers.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answer = _evaluate_group(flags, group_type, group_key, stored)
-        ready.put((group_type, group_key), stored, answer)
+        answer = _evaluate_group(ready.flags, group_type, group_key, stored)
+        ready.put(place, stored, answer)
         return answer
 
     def _context(
@@ -138,22 +144,18 @@ class FlagAnswers:
             },
         )
 
-    def _groups(
+    def _filled(
         self, project_id: int, snapshot: ProjectSnapshot, asked: FlagsRequest, now_ms: int
     ) -> Mapping[str, str]:
         """Fill the types that the request leaves out from the active groups of its user."""
-        named = asked.groups
-        if (
-            not snapshot.settings.remember_active_groups
-            or snapshot.flags.group_types <= named.keys()
-        ):
-            return named
+        if not snapshot.settings.remember_active_groups:
+            return asked.groups
         remembered = self._view.active_groups(
             project_id, asked.distinct_id, asked.session_id, now_ms
         )
         if remembered:
             FILLED_FLAG_REQUESTS.inc()
-        return {**remembered, **named}
+        return {**remembered, **asked.groups}
 
     def _group(
         self, project_id: int, group_type: str, group_key: str, asked: FlagsRequest

@@ -12,7 +12,7 @@ from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidRequestError, quote
 from flagstream.flags import Evaluation
-from flagstream.wire import FlagsRequest, decode_body, parse_flags_request
+from flagstream.wire import FlagsRequest, read_flags_request, unwrap_body
 
 from . import keys
 from .auth import known_project
@@ -62,14 +62,13 @@ async def _answer(request: web.Request, query: _Query) -> web.Response:
     raw = await request.content.readany()
     if not request.content.at_eof():
         raw = await read_rest(request, raw, service.max_body_bytes)
-    body = decode_body(
+    raw = unwrap_body(
         raw,
         query=query.parameters,
         content_encoding=headers.get(hdrs.CONTENT_ENCODING),
         max_bytes=service.max_body_bytes,
-        max_depth=service.max_json_depth,
     )
-    asked = parse_flags_request(body, query.parameters)
+    asked = read_flags_request(raw, query.parameters, service.max_json_depth)
     project = known_project(service.projects, asked.token)
     now_ms = service.clock_ms()
     members = query.shape(service.answers, project.id, asked, now_ms)

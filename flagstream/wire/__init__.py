@@ -1,9 +1,10 @@
 """What clients put on the wire: the only place, besides the routes, that knows its names."""
 
-from .body import decode_body
+from .body import decode_body, unwrap_body
 from .capture import Captured, Rejection, parse_capture, rejection
 from .events import CapturedEvent, GroupChange, PersonChange
 from .flags import FlagsRequest, parse_flags_request
+from .plain_flags import read_flags_request
 
 __all__ = [
     "Captured",
@@ -15,5 +16,7 @@ __all__ = [
     "decode_body",
     "parse_capture",
     "parse_flags_request",
+    "read_flags_request",
     "rejection",
+    "unwrap_body",
 ]

@@ -44,6 +44,14 @@ def decode_body(
         BodyTooLargeError: As soon as *max_bytes* are passed.
         InvalidRequestError: This cannot be decoded.
     """
+    raw = unwrap_body(raw, query=query, content_encoding=content_encoding, max_bytes=max_bytes)
+    return json_text.loads(raw, max_depth)
+
+
+def unwrap_body(
+    raw: bytes, *, query: Mapping[str, str], content_encoding: str | None, max_bytes: int
+) -> bytes:
+    """Take everything off a body that clients wrap JSON in; as :func:`decode_body`."""
     if query and (data := query.get("data")):
         raw = data.encode("utf-8", "replace")
     if len(raw) > max_bytes:
@@ -53,7 +61,7 @@ def decode_body(
         raw = _unwrap(raw, label.lower(), max_bytes)
     if not raw:
         raise InvalidRequestError("body: expected JSON, got nothing")
-    return json_text.loads(raw, max_depth)
+    return raw
 
 
 def _unwrap(raw: bytes, label: str, max_bytes: int) -> bytes:
