@@ -149,10 +149,14 @@ class FakeDefinitionsLog:
 
 
 class FakeAdmission:
-    """Lets everything in."""
+    """Lets everything in, unless a test has put an error before it."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
 
     def admit(self) -> None:
-        return
+        if self.error is not None:
+            raise self.error
 
 
 class FakeDeadLetters:

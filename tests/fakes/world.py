@@ -24,6 +24,7 @@ class World:
     catalog: FakeCatalog = field(default_factory=lambda: FakeCatalog("company", "project"))
     view: FakeView = field(default_factory=FakeView)
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
+    admission: FakeAdmission = field(default_factory=FakeAdmission)
     warnings: FakeWarnings = field(default_factory=FakeWarnings)
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
@@ -38,7 +39,7 @@ class World:
             view=self.view,
             catalog=self.catalog,
             progress=self.log,
-            admission=FakeAdmission(),
+            admission=self.admission,
             projects=FakeProjects(),
             dead_letters=self.dead_letters,
             warnings=self.warnings,

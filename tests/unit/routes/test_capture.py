@@ -1,0 +1,201 @@
+"""Events in over HTTP, on every path and in every wrapping."""
+
+import base64
+import gzip
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from flagstream.errors import OverloadedError
+from flagstream.topics import Topic
+from tests.fakes.views import PROJECT
+
+CASES = Path(__file__).parents[2] / "conformance" / "cases"
+REQUESTS = [
+    case
+    for case in json.loads((CASES / "capture_requests.json").read_text())
+    if case["wrapping"] in ("plain", "gzip")
+]
+PATHS = ["/batch", "/e", "/i/v0/e", "/capture", "/track", "/i/v0/ai/batch", "/engage"]
+EVENT = {"event": "ev", "distinct_id": "user-1"}
+BODY = {"token": PROJECT.token, "batch": [EVENT]}
+IDENTIFY_GROUP = {
+    "event": "$groupidentify",
+    "distinct_id": "user-1",
+    "properties": {"$group_type": "company", "$group_key": "a", "$group_set": {"plan": "pro"}},
+}
+
+
+def appended(world, topic=Topic.EVENTS):
+    return [each for each in world.log.appended if each.topic is topic]
+
+
+class TestPaths:
+    @pytest.mark.parametrize("slash", ["", "/"])
+    @pytest.mark.parametrize("path", PATHS)
+    async def test_accepted(self, client, world, path, slash):
+        """
+        On every path an accepted event is answered with exactly 200 and the words clients know.
+        """
+        response = await client.post(path + slash, json=BODY)
+
+        assert (200, b'{"status":1}') == (response.status, await response.read())
+        assert 1 == len(appended(world))
+
+    @pytest.mark.parametrize("path", PATHS)
+    async def test_pixel(self, client, world, path):
+        """
+        A pixel carries its event in the query.
+        """
+        data = base64.b64encode(json.dumps({"token": PROJECT.token, **EVENT}).encode()).decode()
+        response = await client.get(path, params={"data": data})
+
+        assert 200 == response.status
+        assert 1 == len(appended(world))
+
+    async def test_engage(self, client, world):
+        """
+        Only where people are engaged may an event lack its name.
+        """
+        body = {"token": PROJECT.token, "distinct_id": "user-1", "$set": {"plan": "pro"}}
+        statuses = [(await client.post(path, json=body)).status for path in ("/engage/", "/e/")]
+
+        assert [200, 400] == statuses
+        assert 1 == len(appended(world, Topic.PERSON_UPDATES))
+
+    async def test_recordings(self, client, world):
+        """
+        Session recordings are accepted and not kept.
+        """
+        response = await client.post("/s/", data=gzip.compress(b"whatever"))
+
+        assert (200, b'{"status":1}') == (response.status, await response.read())
+        assert [] == world.log.appended
+
+    @pytest.mark.parametrize("case", REQUESTS, ids=[case["name"] for case in REQUESTS])
+    async def test_as_recorded(self, client, world, case):
+        """
+        The requests of the clients in use are accepted as they are sent.
+        """
+        raw = json.dumps(case["body"]).encode()
+        is_gzip = case["wrapping"] == "gzip"
+        headers = {"Content-Type": "text/plain"}
+        if case["content_encoding"]:
+            headers["Content-Encoding"] = case["content_encoding"]
+        response = await client.post(
+            case["path"],
+            data=gzip.compress(raw) if is_gzip else raw,
+            headers=headers,
+            params=case["query"],
+        )
+
+        assert 200 == response.status
+        assert len(case["events"]) == len(appended(world))
+
+    async def test_cross_origin(self, client):
+        """
+        A page of any origin may read the answer.
+        """
+        origin = "https://app.example"
+        response = await client.post("/e/", json=BODY, headers={"Origin": origin})
+
+        assert origin == response.headers["Access-Control-Allow-Origin"]
+
+
+class TestRejected:
+    async def test_beside_good_ones(self, client, world):
+        """
+        What is refused is named in the answer by its place, uuid and field; the rest is kept.
+        """
+        bad = {"distinct_id": "user-1", "uuid": "00000000-0000-4000-8000-000000000001"}
+        response = await client.post("/batch/", json={**BODY, "batch": [EVENT, bad, 5]})
+        answer = await response.json()
+
+        assert 200 == response.status
+        assert [
+            {
+                "index": 1,
+                "uuid": bad["uuid"],
+                "field": "event",
+                "detail": "event: expected a name of 1 to 200 characters, got ''",
+            },
+            {
+                "index": 2,
+                "uuid": None,
+                "field": "event",
+                "detail": "event: expected an object, got 5",
+            },
+        ] == answer["rejected"]
+        assert 1 == len(appended(world))
+        assert 2 == len(world.warnings.latest(PROJECT.id))
+
+    @pytest.mark.parametrize(
+        ("body", "status", "attr"),
+        [
+            (b"", 400, None),
+            (b"{", 400, None),
+            (b"[" * 100_000, 400, None),
+            (json.dumps({**BODY, "batch": []}).encode(), 400, "batch"),
+            (json.dumps({**BODY, "batch": [{"event": "ev"}]}).encode(), 400, "distinct_id"),
+            (json.dumps({"batch": [EVENT]}).encode(), 401, "token"),
+            (json.dumps({**BODY, "token": "phc_unknown"}).encode(), 401, None),
+            (json.dumps({**BODY, "token": "phx_personal"}).encode(), 401, "token"),
+            (b'{"a":"%b"}' % (b"x" * 2_100_000), 413, None),
+            (gzip.compress(b'{"a":"%b"}' % (b"x" * 2_100_000)), 413, None),
+        ],
+    )
+    async def test_unusable(self, client, world, body, status, attr):
+        """
+        A request of which nothing can be used is an error that names the field.
+        """
+        response = await client.post("/e/", data=io.BytesIO(body))
+        answer = await response.json()
+
+        assert (status, attr) == (response.status, answer["attr"])
+        assert [] == world.log.appended
+
+    async def test_batches_may_be_larger(self, client, world):
+        """
+        A batch may be larger than a single event.
+        """
+        batch = [{**EVENT, "properties": {"a": "x" * 800_000}}] * 3
+        response = await client.post(
+            "/batch/", data=io.BytesIO(json.dumps({**BODY, "batch": batch}).encode())
+        )
+
+        assert 200 == response.status
+        assert 3 == len(appended(world))
+
+
+class TestBusy:
+    async def test_log_is_down(self, client, world):
+        """
+        What is not durable is not acknowledged: the client shall come again.
+        """
+        world.log.is_down = True
+        response = await client.post("/e/", json=BODY)
+
+        assert (503, "1") == (response.status, response.headers["Retry-After"])
+
+    async def test_admission_comes_first(self, client, world):
+        """
+        An overloaded server refuses before it looks at the body.
+        """
+        world.admission.error = OverloadedError("too far behind", retry_after_s=2)
+        response = await client.post("/e/", data=b"{")
+
+        assert (429, "2") == (response.status, response.headers["Retry-After"])
+
+
+class TestWait:
+    @pytest.mark.parametrize("is_lagging", [False, True])
+    async def test_applied(self, client, world, is_lagging):
+        """
+        Who waits learns whether flags are answered from the change.
+        """
+        world.log.is_lagging = is_lagging
+        response = await client.post("/e/?wait=1", json={**BODY, "batch": [IDENTIFY_GROUP]})
+
+        assert {"status": 1, "applied": not is_lagging} == await response.json()
