@@ -92,7 +92,7 @@ class Server:
 
     def cli(self, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
         """Run ``flagstream`` with the settings of this server."""
-        return subprocess.run(  # noqa: S603 -- our own command
+        return subprocess.run(
             [sys.executable, "-m", "flagstream", *map(str, arguments)],
             env=self.environment,
             capture_output=True,
@@ -168,6 +168,13 @@ class Server:
     def _index(self, group_type: str) -> int:
         types = {t["group_type"]: t["group_type_index"] for t in self.api("GET", "groups_types/")}
         return types.get(group_type, 0)
+
+    def group_keys(self) -> set[str]:
+        """List the groups of the first type that was seen; empty before there is one."""
+        if not self.api("GET", "groups_types/"):
+            return set()
+        groups = self.api("GET", "groups/?group_type_index=0")["results"]
+        return {group["group_key"] for group in groups}
 
     def flags(
         self, distinct_id: str, groups: Mapping[str, Any] | None = None, **members: Any

@@ -72,8 +72,7 @@ class TestEvents:
         """
         node(["capture", {"distinctId": "user-1", "event": "paid", "groups": ACME}])
 
-        (group,) = until(lambda: server.api("GET", "groups/?group_type_index=0")["results"])
-        assert "acme" == group["group_key"]
+        assert {"acme"} == until(server.group_keys)
 
     def test_number_keys(self, server, node, flag):
         """

@@ -57,7 +57,7 @@ class TestEvents:
         client.flush()
 
         until(lambda: server.flags("user-1", ACME)[flag]["enabled"])
-        assert client.feature_enabled(flag, "user-1", groups=ACME)
+        assert client.evaluate_flags("user-1", groups=ACME).is_enabled(flag)
 
     def test_first_sight(self, server, client):
         """
@@ -66,8 +66,7 @@ class TestEvents:
         client.capture("paid", distinct_id="user-1", groups=ACME)
         client.flush()
 
-        (group,) = until(lambda: server.api("GET", "groups/?group_type_index=0")["results"])
-        assert "acme" == group["group_key"]
+        assert {"acme"} == until(server.group_keys)
 
     def test_number_keys(self, server, client, flag):
         """
@@ -77,8 +76,8 @@ class TestEvents:
         client.flush()
 
         until(lambda: server.flags("user-1", {"organization": "5"})[flag]["enabled"])
-        assert client.feature_enabled(flag, "user-1", groups={"organization": 5})
-        assert client.feature_enabled(flag, "user-1", groups={"organization": "5"})
+        assert client.evaluate_flags("user-1", groups={"organization": 5}).is_enabled(flag)
+        assert client.evaluate_flags("user-1", groups={"organization": "5"}).is_enabled(flag)
 
     def test_backend_moves_nobody(self, server, client, flag):
         """
@@ -105,14 +104,13 @@ class TestEvents:
         for event_uuid, groups in sent.items():
             client.capture("worked", distinct_id="contractor", groups=groups, uuid=event_uuid)
         client.flush()
-        listed = server.api("GET", "groups/?group_type_index=0")["results"]
+        until(lambda: worked.keys() == server.group_keys())
         assert 0 == server.terminate()
 
         records = await stored_records(server.data_dir, Topic.EVENTS)
 
         events = [EventRecord.from_bytes(record.value) for record in records]
         assert sent == {event.uuid: event.groups for event in events}
-        assert set(worked) == {group["group_key"] for group in listed}
 
 
 class TestFlags:
@@ -129,10 +127,21 @@ class TestFlags:
             },
         )
 
-        answer = client.get_all_flags_and_payloads("user-1", groups=ACME)
+        flags = client.evaluate_flags("user-1", groups=ACME)
 
-        assert {flag: False, "split": "blue"} == answer["featureFlags"]
-        assert {"split": '{"a": 1}'} == answer["featureFlagPayloads"]
+        assert {flag: False, "split": "blue"} == {key: flags.get_flag(key) for key in flags.keys}
+        assert {"a": 1} == flags.get_flag_payload("split")
+
+    @pytest.mark.filterwarnings("ignore:.get_feature_flag. is deprecated")
+    def test_older_call(self, client, flag):
+        """
+        The call that most products still make answers the same.
+        """
+        client.group_identify("organization", "acme", {"plan": "enterprise"})
+        client.flush()
+
+        until(lambda: client.get_feature_flag(flag, "user-1", groups=ACME))
+        assert not client.get_feature_flag(flag, "user-1", groups={"organization": "initech"})
 
 
 class TestLocalEvaluation:
@@ -141,23 +150,17 @@ class TestLocalEvaluation:
         """Make a client that holds the definitions there are."""
 
         def make():
-            client = make_client(personal_api_key=server.secret_key)
+            client = make_client(secret_key=server.secret_key)
             client.load_feature_flags()
             return client
 
         return make
 
     def results(self, client, keys, **options):
-        return [
-            client.get_feature_flag(
-                "half",
-                "user-1",
-                groups={"organization": key},
-                send_feature_flag_events=False,
-                **options,
-            )
-            for key in keys
+        snapshots = [
+            client.evaluate_flags("user-1", groups={"organization": key}, **options) for key in keys
         ]
+        return [flags.get_flag("half") if "half" in flags.keys else None for flags in snapshots]
 
     def test_agrees(self, server, local_client):
         """
