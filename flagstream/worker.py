@@ -20,6 +20,7 @@ from flagstream.api import Services, create_app
 from flagstream.banner import banner
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError, UnavailableError
+from flagstream.expiry import forget_for_ever
 from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import Append, Position, Project, RecordSink
@@ -28,7 +29,8 @@ from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.views import ReadSide, Watermarks
 
-logger = logging.getLogger(__name__)
+_DAY_S = 86_400
+_FORGET_INTERVAL_S = 3_600
 
 
 def serve(settings: Settings) -> None:
@@ -99,6 +101,7 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
         await reads.ready()
         await _backlog_folded(reads.progress, log)
         reads.progress.open()
+        await stack.enter_async_context(_forgetting(settings, log, reads))
         # Runs first at the end: what was accepted is folded before the agents stop.
         stack.push_async_callback(_drain, settings, reads.progress, log)
         yield Node(project=project, port=port, app=app)
@@ -114,6 +117,21 @@ async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:
     bounds = await log.reader.bounds([table.source for table in Table])
     last = [Position(*place, end - 1) for place, (start, end) in bounds.items() if end > start]
     await progress.wait_visible(last, math.inf)
+
+
+@asynccontextmanager
+async def _forgetting(settings: Settings, log: OpenLog, reads: ReadSide) -> AsyncIterator[None]:
+    sink = _TrackedSink(log.sink, reads.progress)
+    ttl_s = settings.active_groups_ttl_days * _DAY_S
+    forgetting = asyncio.create_task(
+        forget_for_ever(
+            reads.sessions, sink, ttl_s=ttl_s, interval_s=_FORGET_INTERVAL_S, clock_ms=_clock_ms
+        )
+    )
+    try:
+        yield
+    finally:
+        forgetting.cancel()
 
 
 async def _drain(settings: Settings, progress: Watermarks, log: OpenLog) -> None:
@@ -158,9 +176,13 @@ def _http_app(
             dead_letters=DeadLetterBox(log.reader, sink),
             warnings=WarningSamples(),
             is_ready=lambda: reads.is_ready and reads.progress.is_open,
-            clock_ms=lambda: time.time_ns() // 1_000_000,
+            clock_ms=_clock_ms,
         )
     )
+
+
+def _clock_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class _TrackedSink:

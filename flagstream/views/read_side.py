@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from contextlib import suppress
 from typing import Self
 
 from flagstream.ports import LogReader
 from flagstream.settings import Settings
+from flagstream.topics import Table
 
 from .catalog import StoredCatalog
 from .follower import Follower
@@ -82,6 +84,10 @@ class ReadSide:
         """Whether the views are complete, followed, and take what follows."""
         is_following = self._following is not None and not self._following.done()
         return self._is_compiled and is_following and not self._follower.is_stuck
+
+    def sessions(self, after: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the encoded sessions behind a key."""
+        return self._store.states(Table.SESSIONS, after)
 
     async def stop(self) -> None:
         """Let nobody in any more, stop following and close the views."""

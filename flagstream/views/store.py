@@ -22,7 +22,7 @@ from flagstream.errors import LogLockedError, UnavailableError, ViewError
 from flagstream.ports import TopicPartition
 from flagstream.topics import Table, key_parts, record_key
 
-from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of
+from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of, table_key
 
 logger = logging.getLogger(__name__)
 
@@ -83,9 +83,10 @@ class ViewStore:
             raise UnavailableError(_CLOSED, retry_after_s=1) from None
         yield from entries
 
-    def states(self, table: Table) -> Iterator[tuple[bytes, bytes]]:
-        """Iterate over the records of a table as they are in its changelog."""
-        for key, state in self.items(*range_of(table)):
+    def states(self, table: Table, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the records of a table behind a key, as they are in its changelog."""
+        start, stop = range_of(table)
+        for key, state in self.items(max(start, table_key(table, after + b"\0")), stop):
             yield key[1:], state
 
     def last(self, prefix: bytes) -> bytes | None:
