@@ -19,7 +19,7 @@ from .auth import known_project
 from .bodies import read_rest
 from .flag_answers import FlagAnswers
 from .remote_config import DECIDE_MEMBERS
-from .responses import client_route, json_headers, route
+from .responses import Handler, client_route, json_headers, route
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = b'"flags":{},' + _ERRORS[False]
@@ -42,37 +42,32 @@ class _Query(NamedTuple):
     shape: _Shape
 
 
-async def flags(request: web.Request) -> web.Response:
-    """Answer a user's flags."""
-    return await _answer(request, _flags_query(request.raw_path.partition("?")[2]))
-
-
-async def decide(request: web.Request) -> web.Response:
-    """Answer a user's flags and the configuration, as old clients ask for it."""
-    return await _answer(request, _decide_query(request.raw_path.partition("?")[2]))
-
-
 async def probe(request: web.Request) -> web.Response:
     """Answer a request without a body: no flags, and the configuration."""
     return _envelope(request.headers, _NO_FLAGS, request.app[keys.CLOCK_MS](), _CONFIG)
 
 
-async def _answer(request: web.Request, query: _Query) -> web.Response:
-    service, headers = request.app[keys.FLAGS], request.headers
-    raw = await request.content.readany()
-    if not request.content.at_eof():
-        raw = await read_rest(request, raw, service.max_body_bytes)
-    raw = unwrap_body(
-        raw,
-        query=query.parameters,
-        content_encoding=headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=service.max_body_bytes,
-    )
-    asked = read_flags_request(raw, query.parameters, service.max_json_depth)
-    project = known_project(service.projects, asked.token)
-    now_ms = service.clock_ms()
-    members = query.shape(service.answers, project.id, asked, now_ms)
-    return _envelope(headers, members, now_ms, _CONFIG if query.has_config else b"")
+def _handler(read_query: Callable[[str], _Query]) -> Handler:
+    async def answer(request: web.Request) -> web.Response:
+        """Answer a user's flags."""
+        query = read_query(request.raw_path.partition("?")[2])
+        service, headers = request.app[keys.FLAGS], request.headers
+        raw = await request.content.readany()
+        if not request.content.at_eof():
+            raw = await read_rest(request, raw, service.max_body_bytes)
+        raw = unwrap_body(
+            raw,
+            query=query.parameters,
+            content_encoding=headers.get(hdrs.CONTENT_ENCODING),
+            max_bytes=service.max_body_bytes,
+        )
+        asked = read_flags_request(raw, query.parameters, service.max_json_depth)
+        project = known_project(service.projects, asked.token)
+        now_ms = service.clock_ms()
+        members = query.shape(service.answers, project.id, asked, now_ms)
+        return _envelope(headers, members, now_ms, _CONFIG if query.has_config else b"")
+
+    return answer
 
 
 def _envelope(
@@ -165,7 +160,7 @@ def _older(
 
 routes = tuple(
     definition
-    for path, handler in (("/flags", flags), ("/decide", decide))
+    for path, handler in (("/flags", _handler(_flags_query)), ("/decide", _handler(_decide_query)))
     for definition in (
         *client_route(["POST"], path, handler),
         *route("GET", path, probe),
