@@ -36,9 +36,10 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_replication_factor": settings.kafka_replication,
         "topic_disable_leader": True,
         "broker_commit_interval": 0.2,
-        "broker_heartbeat_interval": 5.0,
-        # Shorter ones evict a worker that is merely busy, longer ones delay its replacement.
-        "broker_session_timeout": 20.0,
+        "broker_heartbeat_interval": 3.0,
+        # A killed worker's partitions stand still for so long, also if it is back at once; with
+        # less a worker is evicted that is merely busy.
+        "broker_session_timeout": 10.0,
         "consumer_max_fetch_size": MAX_RECORD_BYTES,
         "producer_max_request_size": MAX_RECORD_BYTES,
     }
