@@ -33,7 +33,10 @@ _QUOTED_CHARS = 80
 
 def quote(got: object) -> str:
     """Render a refused value for an error message, cut to a readable length."""
-    text = repr(got)
+    try:
+        text = repr(got)
+    except (RecursionError, ValueError):  # nested without end, or an integer of many digits
+        text = f"a value of type {type(got).__name__}"
     return text if len(text) <= _QUOTED_CHARS else text[:_QUOTED_CHARS] + "…"
 
 

@@ -20,6 +20,7 @@ PickVariant = Callable[[bytes], int]
 BUCKETS = 100_000  # one is 0.001 % of the identifiers
 _PERCENT = BUCKETS // 100
 _SHA1_VALUES = 2**60
+_ZERO = bytes(20)
 _VALUES = range(_SHA1_VALUES)
 _ABOVE_ALL_DIGESTS = b"\xff" * 21
 
@@ -116,7 +117,7 @@ def _sha1_variants(prefix: bytes, shares: Sequence[float]) -> PickVariant:
     bounds = [_digest_bound(bisect_left(_VALUES, total, key=_quotient)) for total in totals]
 
     def pick(identifier: bytes) -> int:
-        digest = sha1(b"%b%bvariant" % (prefix, identifier)).digest() if identifier else b""
+        digest = sha1(b"%b%bvariant" % (prefix, identifier)).digest() if identifier else _ZERO
         return bisect_right(bounds, digest)
 
     return pick

@@ -1,0 +1,110 @@
+"""The document by which SDKs evaluate flags themselves."""
+
+import pytest
+
+from flagstream.flags import local_definitions
+
+ORGANIZATION = {"organization": 0, "project": 1}
+
+
+def document(row):
+    return local_definitions({"f": {"key": "f", **row}}, ORGANIZATION)
+
+
+def condition(**test):
+    return {"properties": [{"key": "plan", "type": "group", "value": "gold", **test}]}
+
+
+class TestDocument:
+    def test_a_flag_as_sdks_read_it(self):
+        """
+        All that an SDK looks at is there, payloads as JSON texts, unknown members left out.
+        """
+        row = {
+            "id": 7,
+            "name": "Beta",
+            "version": 3,
+            "bucketing": "sha1",
+            "evaluation_contexts": ["app"],
+            "filters": {
+                "aggregation_group_type_index": 0,
+                "groups": [condition(operator="min", odd=1)],
+                "payloads": {"true": {"n": 1}},
+                "odd": 1,
+            },
+            "odd": 1,
+        }
+
+        assert {
+            "flags": [
+                {
+                    "id": 7,
+                    "team_id": 1,
+                    "key": "f",
+                    "name": "Beta",
+                    "filters": {
+                        "aggregation_group_type_index": 0,
+                        "groups": [condition(operator="gte")],
+                        "payloads": {"true": '{"n":1}'},
+                    },
+                    "active": True,
+                    "deleted": False,
+                    "version": 3,
+                    "ensure_experience_continuity": False,
+                    "bucketing": "sha1",
+                    "bucketing_identifier": None,
+                    "evaluation_runtime": "all",
+                    "evaluation_contexts": ["app"],
+                    "has_encrypted_payloads": False,
+                    "has_experiment": False,
+                }
+            ],
+            "group_type_mapping": {"0": "organization", "1": "project"},
+            "cohorts": {},
+        } == document(row)
+
+    @pytest.mark.parametrize(
+        ("row", "count"),
+        [
+            ({"active": False}, 1),
+            ({"deleted": True}, 0),
+            ({"is_remote_configuration": True}, 0),
+            ({"filters": {"holdout": {"id": 1}}}, 0),
+        ],
+    )
+    def test_which_flags_are_in_it(self, row, count):
+        """
+        Inactive flags are in it; deleted ones, mere configuration and what does not parse are not.
+        """
+        assert count == len(document(row)["flags"])
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            {"ensure_experience_continuity": True},
+            {"bucketing": "murmur3", "filters": {"groups": [{"rollout_percentage": 50}]}},
+            {"filters": {"groups": [{"variant": "a"}, {"variant": "b"}]}},
+            {"filters": {"groups": [{"aggregation_group_type_index": 0}]}},
+            {"filters": {"groups": [condition(group_type_index=1)]}},
+            {
+                "filters": {
+                    "aggregation_group_type_index": 0,
+                    "groups": [condition(type="person")],
+                }
+            },
+            {"filters": {"aggregation_group_type_index": 0, "groups": [condition(value=None)]}},
+            {
+                "filters": {
+                    "aggregation_group_type_index": 0,
+                    "groups": [condition(operator="regex", value="^\\d+$")],
+                }
+            },
+        ],
+    )
+    def test_what_an_sdk_would_judge_differently_is_left_to_the_server(self, row):
+        """
+        A flag that an SDK could answer otherwise is marked so that it asks the server.
+        """
+        (flag,) = document(row)["flags"]
+
+        assert flag["ensure_experience_continuity"]
