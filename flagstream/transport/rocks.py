@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     DbClosedError,
@@ -131,13 +132,21 @@ def _open(path: Path) -> Rdict:
 def _options() -> Options:
     tables = BlockBasedOptions()
     tables.set_block_cache(_CACHE)
-    tables.set_cache_index_and_filter_blocks(v=True)
     tables.set_bloom_filter(10, block_based=False)
+    # Indexes and filters count as cache and not beside it, and are partitioned: a whole one is
+    # larger than a shard of the cache and would be read from the file for every look-up.
+    tables.set_cache_index_and_filter_blocks(v=True)
+    tables.set_index_type(BlockBasedIndexType.two_level_index_search())
+    tables.set_partition_filters(size=True)
+    tables.set_pin_top_level_index_and_filter(v=True)
+    tables.set_pin_l0_filter_and_index_blocks_in_cache(v=True)
     options = Options(raw_mode=True)
     options.create_if_missing(create_if_missing=True)
     options.set_block_based_table_factory(tables)
     options.set_write_buffer_size(WRITE_BUFFER_BYTES)
     options.set_write_buffer_manager(_WRITE_BUFFERS)
+    # Writes are made on the event loop: a slow disk finds room to catch up before they stall.
+    options.set_max_write_buffer_number(4)
     options.set_compression_type(DBCompressionType.lz4())
     options.set_max_open_files(64)
     options.set_keep_log_file_num(2)
