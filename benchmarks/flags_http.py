@@ -17,9 +17,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -27,6 +30,10 @@ import uvloop
 from aiohttp import web
 
 from flagstream.api import create_app
+from flagstream.state.groups import GroupUpdate, fold_group
+from flagstream.topics import Table, record_key
+from flagstream.views import StoredState, ViewStore
+from flagstream.views.layout import table_key
 from tests.fakes.views import PROJECT, FakeCatalog
 from tests.fakes.world import World
 
@@ -51,14 +58,22 @@ def flag_row(number: int) -> dict:
     }
 
 
-def flagstream_app(flags: int) -> web.Application:
-    """The production application over views that hold the state in memory."""
-    world = World(catalog=FakeCatalog("company"))
+def flagstream_app(flags: int, data_dir: Path) -> web.Application:
+    """The production application over the production views; only the definitions are given."""
+    catalog = FakeCatalog("company")
     for number in range(1, flags + 1):
-        world.catalog.set_flag(flag_row(number))
-    for key in GROUP_KEYS:
-        world.view.set_group("company", key, plan="pro", name=f"Company {key}", seats=12)
-    return create_app(world.services())
+        catalog.set_flag(flag_row(number))
+    store = ViewStore(data_dir / "views")
+    store.write(dict(map(stored_group, GROUP_KEYS)), {})
+    state = StoredState(store, cache_entries=100_000, active_groups_ttl_days=30)
+    services = World(catalog=catalog, view=state).services()
+    return create_app(replace(services, clock_ms=lambda: time.time_ns() // 1_000_000))
+
+
+def stored_group(key: str) -> tuple[bytes, bytes]:
+    update = GroupUpdate(time_ms=1, set={"plan": "pro", "name": f"Company {key}", "seats": 12})
+    place = table_key(Table.GROUPS, record_key(PROJECT.id, "company", key))
+    return place, fold_group(None, update, 1).to_bytes()
 
 
 def bare_app(answer: bytes) -> web.Application:
@@ -145,13 +160,13 @@ def request_bytes(client: str, group_key: str) -> bytes:
     }
     headers = ["POST /flags/?v=2 HTTP/1.1", "host: 127.0.0.1", "accept: */*"]
     if client == "node":
-        raw = json.dumps({**body, "evaluation_runtime": "server"}).encode()
+        raw = orjson.dumps({**body, "evaluation_runtime": "server"})
         headers += ["user-agent: posthog-node/5.70.0", "content-type: application/json"]
     else:
         names = ("referrer", "referring_domain", "current_url", "host", "pathname", "utm_source")
         body["person_properties"] = {f"$initial_{name}": "$direct" for name in names}
         body["group_properties"] = {"company": {"plan": "pro"}}
-        raw = gzip.compress(json.dumps({**body, "$device_id": body["distinct_id"]}).encode())
+        raw = gzip.compress(orjson.dumps({**body, "$device_id": body["distinct_id"]}))
         headers += ["user-agent: Mozilla/5.0", "content-type: text/plain"]
         headers += ["origin: http://localhost:3000", "referer: http://localhost:3000/"]
     headers += [f"content-length: {len(raw)}", "", ""]
@@ -172,7 +187,7 @@ def server(*arguments: str, stdin: bytes = b"") -> Iterator[tuple[int, int]]:
             process.stdin.close()
             yield process.pid, int(process.stdout.readline())
         finally:
-            process.kill()
+            process.terminate()
 
 
 def cpu_s(pid: int) -> float:
@@ -221,7 +236,8 @@ def compare(flags: int, rounds: int, seconds: float) -> None:
 
 def main() -> None:
     if len(sys.argv) > 1 and sys.argv[1] == "flagstream":
-        uvloop.run(serve(flagstream_app(int(sys.argv[2]))))
+        with tempfile.TemporaryDirectory() as data_dir:
+            uvloop.run(serve(flagstream_app(int(sys.argv[2]), Path(data_dir))))
     elif len(sys.argv) > 1 and sys.argv[1] == "bare":
         uvloop.run(serve(bare_app(sys.stdin.buffer.read())))
     elif len(sys.argv) > 1 and sys.argv[1] == "load":

@@ -299,6 +299,60 @@ class TestGroups:
         assert [True, False, True] == seen
         assert {} == (await flags_of(client, ACME))["flags"]
 
+    @pytest.mark.parametrize(
+        ("stored", "named", "is_on"),
+        [("pro", "pro", True), (True, 1, False), (1, True, True), (1.0, 1, False)],
+    )
+    async def test_named_value_is_not_mistaken_for_a_like_one(
+        self, client, world, stored, named, is_on
+    ):
+        """
+        What a request names is judged as named, even where Python finds it equal to the stored.
+        """
+        texts = ["pro", "true"]
+        world.catalog.set_flag(flag_row("like", test={"key": "plan", "value": texts}))
+        world.view.set_group("company", "acme", plan=stored)
+        await flags_of(client, ACME)
+
+        answer = await flags_of(client, {**ACME, "group_properties": {"company": {"plan": named}}})
+
+        assert is_on == ("like" in enabled(answer))
+
+    async def test_what_is_ready_is_what_would_be_evaluated(self, client, world):
+        """
+        Flags answered from what is ready, asked for by name, or in an older shape, agree.
+        """
+        world.catalog.set_flag(flag_row("person", flag_id=1, group=False))
+        world.catalog.set_flag({**PRO, "id": 2})
+        world.catalog.set_flag(
+            flag_row("project", flag_id=3)
+            | {"filters": {"groups": [{}], "aggregation_group_type_index": 1}}
+        )
+        world.view.set_group("company", "acme", plan="pro")
+        keys = ["person", "pro", "project"]
+
+        for groups in ({}, {"company": "acme"}, {"company": "acme", "project": "p"}):
+            asked = {**ASKED, "groups": groups}
+            ready = await flags_of(client, asked)
+            named = await flags_of(client, {**asked, "flag_keys": keys})
+            legacy = await flags_of(client, asked, "v=1")
+
+            assert ready["flags"] == named["flags"]
+            assert {key: key in enabled(ready) for key in keys} == legacy["featureFlags"]
+
+    @pytest.mark.parametrize("query", ["v=1", "v=2"])
+    async def test_flag_that_cannot_be_read(self, client, world, query):
+        """
+        A broken definition fails alone, and the answer says that something failed.
+        """
+        world.catalog.set_flag(flag_row("fine", group=False))
+        world.catalog.set_flag(flag_row("broken", flag_id=2) | {"filters": {"groups": "?"}})
+
+        answer = await flags_of(client, ASKED, query)
+
+        assert answer["errorsWhileComputingFlags"]
+        assert {"fine", "broken"} == set(answer.get("flags", answer.get("featureFlags")))
+
 
 class TestPersons:
     async def test_stored_and_named_properties(self, client, world):

@@ -1,5 +1,6 @@
 """Feature flags and project settings over the API."""
 
+import asyncio
 import json
 
 import pytest
@@ -56,6 +57,14 @@ class TestCreate:
         await patch(client, second["id"], deleted=True)
 
         assert [1, 2, 3] == [first["id"], second["id"], (await create(client, key="c"))["id"]]
+
+    async def test_at_the_same_time(self, client):
+        """
+        Flags that are created at the same time get ids of their own.
+        """
+        flags = await asyncio.gather(*(create(client, key=f"k{number}") for number in range(10)))
+
+        assert set(range(1, 11)) == {flag["id"] for flag in flags}
 
     async def test_is_answered_at_once(self, client):
         """
