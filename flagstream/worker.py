@@ -3,8 +3,10 @@
 import asyncio
 import logging
 import math
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -55,14 +57,29 @@ def serve(settings: Settings) -> None:
 
 async def _serve(settings: Settings) -> None:
     stop = asyncio.Event()
+    # Faust and its Kafka client wait without end for a broker that is gone.
+    overdue = threading.Timer(settings.stop_timeout_s, _give_up)
+    overdue.daemon = True
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(number, _begin_stop, stop, overdue)
     async with running(settings) as node:
         sys.stdout.write(banner(settings, node.project.token, node.port) + "\n")
         sys.stdout.flush()
         await node.app.wait(stop.wait())
         if node.app.crashed:
             raise UnavailableError(f"An agent ended: {node.app.crash_reason!r}")
+
+
+def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:
+    if not stop.is_set():
+        stop.set()
+        overdue.start()
+
+
+def _give_up() -> None:
+    # As safe as any kill: what was accepted is in the log, and the next start folds it.
+    logging.getLogger(__name__).error("The stop took too long: ended without it")
+    os._exit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

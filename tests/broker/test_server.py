@@ -88,6 +88,18 @@ class TestServer:
         until(lambda: {"plan": "gold"} == server.group("organization", "acme"))
         assert 0 == server.terminate()
 
+    def test_stop_without_broker(self, kafka, server):
+        """
+        A server whose broker is gone stops in time; when it starts again, nothing is lost.
+        """
+        server.set_group("organization", "acme", plan="enterprise")
+        kafka.kill()
+        server.terminate()
+
+        kafka.up()
+        server.start()
+        assert {"plan": "enterprise"} == server.group("organization", "acme")
+
 
 def event(key, plan):
     """A group's event as posthog-js sends it."""
