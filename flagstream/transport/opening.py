@@ -11,7 +11,7 @@ from flagstream.topics import APP_ID, Table, topic_specs
 
 from . import embedded, kafka_driver, kafka_topics
 from .kafka import KafkaReader, KafkaSink
-from .log import LogOptions
+from .options import LogOptions
 from .reader import EmbeddedReader
 from .registry import close_log, open_log
 from .sink import EmbeddedSink
