@@ -122,6 +122,25 @@ class TestWrappings:
         with pytest.raises(InvalidRequestError):
             decode(raw)
 
+    def test_wrapped_too_often(self):
+        """
+        Wrappings are taken off a few times, not for ever.
+        """
+        raw = b"[]"
+        for _ in range(5):
+            raw = gzip.compress(raw)
+
+        with pytest.raises(InvalidRequestError):
+            decode(raw)
+
+    @pytest.mark.parametrize("raw", [b"BYX/", b"AAAA", b"////"])
+    def test_damaged_lz64(self, raw):
+        """
+        LZ-string that refers to what was never said is refused.
+        """
+        with pytest.raises(InvalidRequestError):
+            decode(raw, query={"compression": "lz64"})
+
 
 class TestLoose:
     @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class TestSpellings:
             ({"anon_distinct_id": "a"}, {"anon_distinct_id": "a"}),
             ({"device_id": None}, {"device_id": None}),
             ({"device_id": "d"}, {"device_id": "d"}),
+            ({"device_id": 7}, {"device_id": "7"}),
             ({"$device_id": "d"}, {"device_id": "d"}),
             ({"person_properties": {"$device_id": "d"}}, {"device_id": "d"}),
             ({"$session_id": "s"}, {"session_id": "s"}),
