@@ -103,9 +103,12 @@ class TestFlags:
             },
         )
 
-        (answer,) = node(["getAllFlagsAndPayloads", "user-1", {"groups": ACME}])
+        answer, values = node(
+            ["getAllFlagsAndPayloads", "user-1", {"groups": ACME}],
+            ["evaluateFlags", "user-1", {"groups": ACME}],
+        )
 
-        assert {flag: False, "split": "blue"} == answer["featureFlags"]
+        assert {flag: False, "split": "blue"} == values == answer["featureFlags"]
         assert {"split": {"a": 1}} == answer["featureFlagPayloads"]
 
 
