@@ -5,18 +5,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from flagstream import ports
 from flagstream.ingest import Ingest
 from flagstream.management import Management
-from flagstream.ports import (
-    Admission,
-    Catalog,
-    DeadLetters,
-    Progress,
-    Projects,
-    RecordSink,
-    StateView,
-    Warnings,
-)
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService
 from flagstream.routes.table import add_routes
@@ -34,14 +25,14 @@ class Services:
     """
 
     settings: Settings
-    sink: RecordSink
-    view: StateView
-    catalog: Catalog
-    progress: Progress
-    admission: Admission
-    projects: Projects
-    dead_letters: DeadLetters
-    warnings: Warnings
+    sink: ports.RecordSink
+    view: ports.StateView
+    catalog: ports.Catalog
+    progress: ports.Progress
+    admission: ports.Admission
+    projects: ports.Projects
+    dead_letters: ports.DeadLetters
+    warnings: ports.Warnings
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
 
