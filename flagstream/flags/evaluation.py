@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 import orjson
 
 
@@ -18,10 +19,9 @@ class Reason(StrEnum):
     FLAG_DATA_PARSING_ERROR = "flag_data_parsing_error"
 
 
-@dataclass(slots=True, kw_only=True)  # not frozen: one is made per request, in a third of the time
-class EvaluationContext:
+class EvaluationContext(msgspec.Struct, frozen=True, kw_only=True):
     """
-    Who asks. Not to be changed.
+    Who asks.
 
     Attributes:
         groups: Group key as text by name of its type; only usable keys, so none is empty.
@@ -30,11 +30,9 @@ class EvaluationContext:
     """
 
     distinct_id: str
-    groups: Mapping[str, str] = field(default_factory=dict[str, str])
-    person_properties: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    group_properties: Mapping[str, Mapping[str, Any]] = field(
-        default_factory=dict[str, Mapping[str, Any]]
-    )
+    groups: Mapping[str, str] = {}
+    person_properties: Mapping[str, Any] = {}
+    group_properties: Mapping[str, Mapping[str, Any]] = {}
     device_id: str | None = None
 
 

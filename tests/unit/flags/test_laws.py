@@ -1,13 +1,13 @@
 """The laws of evaluation, for any definition and any context."""
 
 import random
-from dataclasses import replace
 from itertools import pairwise
 
 import orjson
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flagstream.errors import InvalidDefinitionError
 from flagstream.flags import (
