@@ -156,7 +156,8 @@ class StoredState:
         first before the later ones. What was unset in one stays unset.
         """
         root = self._root(project_id, distinct_id)
-        state = self._person(project_id, root)
+        # A merge may be known a moment before anything of the person that it goes into.
+        state = self._person(project_id, root) or self._person(project_id, distinct_id)
         if state is None:
             return None
         return Person(

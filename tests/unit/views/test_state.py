@@ -283,6 +283,16 @@ class TestPersons:
         assert ("c", True, {"z"}) == (person.distinct_id, person.is_identified, set(person.recent))
         assert person == world.state.person(1, "a") == world.state.person(1, "b")
 
+    def test_half_a_merge(self, world):
+        """
+        An id is already its new person's when nothing of that one is known yet, and keeps its own.
+        """
+        world.person("a", set={"plan": "free"})
+        world.person("a", into="b")
+        person = world.state.person(1, "a")
+
+        assert ("b", {"plan": "free"}) == (person.distinct_id, person.properties)
+
     def test_unset_stays_unset(self, world):
         """
         A property that the person unset does not come back from a merged id.
