@@ -178,6 +178,8 @@ class FlagDefinition(_Part):
         version: Counts the writes.
         bucketing: Flags that do not say are PostHog's, hence ``sha1``.
         bucketing_identifier: What persons are bucketed by; None is their distinct id.
+        ensure_experience_continuity: Makes SDKs ask the server. Which id a person was bucketed by
+            before they were identified is not remembered: they may change sides once.
     """
 
     key: _Key
