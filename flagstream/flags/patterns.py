@@ -15,10 +15,10 @@ class PatternError(ValueError):
 
 
 def compile_pattern(pattern: str) -> Callable[[bytes], bool]:
-    """
+    r"""
     Compile a pattern to a search in UTF-8.
 
-    The classes ``\\d``, ``\\s`` and ``\\w`` are those of ASCII; ``$`` is the end of the text alone.
+    The classes ``\d``, ``\s`` and ``\w`` are those of ASCII; ``$`` is the end of the text alone.
 
     Raises:
         PatternError: RE2 does not take it.
