@@ -50,6 +50,6 @@ class Kafka:
 
     def _run(self, action: str, *options: str) -> str:
         command = [str(SCRIPT), action, *options, "--data", str(self._data)]
-        ran = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
