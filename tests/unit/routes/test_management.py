@@ -208,11 +208,11 @@ class TestRead:
         await create(client, key="beta", name="Two", active=False)
 
         found = {}
-        for query in ("search=ALPH", "search=two", "active=true", "active=false"):
+        for query in ("search=LPH", "search=two", "active=true", "active=false"):
             results = (await get(client, f"{FLAGS}?{query}"))["results"]
             found[query] = [flag["key"] for flag in results]
         assert {
-            "search=ALPH": ["alpha"],
+            "search=LPH": ["alpha"],
             "search=two": ["beta"],
             "active=true": ["alpha"],
             "active=false": ["beta"],
