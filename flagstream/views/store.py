@@ -166,8 +166,9 @@ def _open(path: Path) -> Rdict:
 
 def _options() -> Options:
     tables = BlockBasedOptions()
+    # Without the index and filter blocks: one of a large file does not fit into a shard of the
+    # cache and would be read from disk for every get. A million groups have 10 MB of them.
     tables.set_block_cache(Cache(32 * _MIB))
-    tables.set_cache_index_and_filter_blocks(v=True)
     tables.set_bloom_filter(10, block_based=False)
     options = Options(raw_mode=True)
     options.create_if_missing(create_if_missing=True)
