@@ -27,8 +27,10 @@ REQUESTS = json.loads((CASES / "capture_requests.json").read_text())
 REFUSED = json.loads((CASES / "capture_refused_events.json").read_text())
 NOW_MS = 1_767_607_200_500  # 2026-01-05T10:00:00.500Z
 EVENT = {"event": "ev", "distinct_id": "user-1"}
+# Decoding has made floats of other integers.
+INTEGERS = st.integers(-(2**63), 2**64 - 1)
 ANYTHING = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False) | st.text(max_size=3),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )
