@@ -36,7 +36,6 @@ from flagstream.worker import running
 
 BATCH = 2_000
 TIMEOUT_S = 600
-MEASURED_GETS = 20_000
 
 
 def states(count: int, partitions: int) -> Iterator[NewRecord]:
@@ -81,17 +80,25 @@ async def views(settings: Settings, count: int) -> dict[str, Any]:
         await reads.start()
         await reads.ready()
         took_s = time.perf_counter() - started
-        get_us = _get_us(reads, count)
+        before_mb = _rss_mb()
+        get_us = _fill_cache(reads, count, settings.view_cache_entries)
+        cache_mb = _rss_mb() - before_mb
         await reads.stop()
-    return {"catch_up_s": took_s, "catch_up_per_s": count / took_s, "uncached_get_us": get_us}
+    return {
+        "catch_up_s": took_s,
+        "catch_up_per_s": count / took_s,
+        "uncached_get_us": get_us,
+        "full_cache_mb": cache_mb,
+    }
 
 
-def _get_us(reads: ReadSide, count: int) -> float:
+def _fill_cache(reads: ReadSide, count: int, entries: int) -> float:
+    """Read as many groups as the cache of decoded ones holds; returns the time of one read."""
     started = time.perf_counter()
-    for number in range(MEASURED_GETS):
+    for number in range(entries):
         group_key = f"org:{number * 7919 % count}"
         assert reads.state.group_properties(1, "organization", group_key)
-    return (time.perf_counter() - started) / MEASURED_GETS * 1e6
+    return (time.perf_counter() - started) / entries * 1e6
 
 
 async def serve(settings: Settings, _count: int) -> dict[str, Any]:
@@ -140,10 +147,11 @@ def main() -> None:
         }
     finally:
         shutil.rmtree(directory)
-    figures["above_empty_mb"] = figures["restart"]["rss_mb"] - figures["empty"]["rss_mb"]
+    above_empty_mb = figures["restart"]["rss_mb"] - figures["empty"]["rss_mb"]
+    figures["above_empty_mb"] = above_empty_mb + figures["views"]["full_cache_mb"]
     print(f"catch-up: {figures['views']['catch_up_per_s']:,.0f} groups/s")
     print(f"restart to ready: {figures['restart']['ready_s']:.1f} s (target 5)")
-    print(f"memory above empty: {figures['above_empty_mb']:.0f} MB (target 400)")
+    print(f"memory above empty, caches full: {figures['above_empty_mb']:.0f} MB (target 400)")
     print(json.dumps({"groups": options.groups, **figures}))
 
 
