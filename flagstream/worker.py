@@ -27,6 +27,7 @@ from flagstream.expiry import forget_for_ever
 from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import Append, Position, Project, RecordSink
+from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
@@ -234,10 +235,11 @@ async def _listen(http: web.Application, settings: Settings, stack: AsyncExitSta
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        await web.TCPSite(runner, settings.host, settings.port).start()
+        server = await listen(runner, settings.host, settings.port)
     except OSError as error:
         raise SettingsError(
             f"port: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
         ) from None
-    port: int = runner.addresses[0][1]
+    stack.callback(server.close)
+    port: int = server.sockets[0].getsockname()[1]
     return port

@@ -20,10 +20,9 @@ from flagstream.telemetry import RESPONSES
 from .responses import Handler, json_response
 
 _log = logging.getLogger(__name__)
-_STARTING = UnavailableError("The server is still starting.", retry_after_s=1)
 
 
-class _InternalError(RequestError):
+class InternalError(RequestError):
     """A defect of ours; the log has its cause."""
 
     status = 500
@@ -41,7 +40,7 @@ def guarded(handler: Handler, is_ready: Callable[[], bool]) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         try:
             if not is_ready():
-                raise _STARTING  # noqa: TRY301 -- answered like any other refusal
+                raise UnavailableError("The server is still starting.", retry_after_s=1)  # noqa: TRY301 -- answered like any other refusal
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 -- nobody above answers a client
             response = error_response(request, _request_error(request, error))
@@ -69,7 +68,7 @@ def not_allowed(methods: Iterable[str]) -> Handler:
     return refuse
 
 
-def error_response(request: web.Request, error: RequestError) -> web.Response:
+def error_response(request: web.BaseRequest, error: RequestError) -> web.Response:
     """Encode an error."""
     response = json_response(
         {"type": error.type, "code": error.code, "detail": error.detail, "attr": error.attr},
@@ -92,4 +91,4 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
         _log.warning("The log takes no writes", exc_info=error)
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
     _log.error("Unexpected error", exc_info=error, extra={"path": request.path})
-    return _InternalError("Something went wrong here.")
+    return InternalError("Something went wrong here.")

@@ -24,7 +24,7 @@ def client_route(methods: Iterable[str], path: str, handler: Handler) -> tuple[w
 
 
 def json_response(
-    data: Any, *, request: web.Request | None = None, status: int = 200
+    data: Any, *, request: web.BaseRequest | None = None, status: int = 200
 ) -> web.Response:
     """
     Encode *data*.
@@ -36,7 +36,7 @@ def json_response(
 
 
 def bytes_response(
-    body: bytes, *, request: web.Request | None = None, status: int = 200
+    body: bytes, *, request: web.BaseRequest | None = None, status: int = 200
 ) -> web.Response:
     """Answer with JSON that is already encoded."""
     origin = None if request is None else request.headers.get(hdrs.ORIGIN)
