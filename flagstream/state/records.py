@@ -10,11 +10,12 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """
     Base of everything that is written to the log.
 
-    Unknown members are ignored, so that the previous release can read what this one wrote.
+    Unknown members are ignored, so that the previous release can read what this one wrote. The
+    garbage collector has nothing to do with records: they are trees, and millions of them.
     """
 
     def to_bytes(self) -> bytes:

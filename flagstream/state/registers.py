@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 
-class Register(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+class Register(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """
     One property: ``[value, version, is deleted]``.
 
