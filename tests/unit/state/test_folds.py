@@ -3,6 +3,7 @@
 import pytest
 
 from flagstream.errors import RecordError
+from flagstream.state.group_types import MAX_REFUSED, MAX_TYPES, GroupTypeClaim, fold_group_type
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.state.merge import REDUCERS
 from flagstream.state.persons import PersonUpdate, fold_person
@@ -62,6 +63,22 @@ class TestGroup:
         state = fold_all(fold_group, *updates)
 
         assert {str(n) for n in range(5, RING_SIZE + 5)} == set(state.recent)
+
+
+class TestGroupTypes:
+    def test_refused_types_are_bounded(self):
+        """
+        Of the types that were refused the first hundred are listed, however many there are.
+        """
+        claims = [
+            GroupTypeClaim(group_type=str(number), time_ms=1)
+            for number in range(MAX_TYPES + MAX_REFUSED + 1)
+        ]
+
+        state = fold_all(fold_group_type, *claims)
+
+        refused = [claim.group_type for claim in claims[MAX_TYPES:-1]]
+        assert refused == list(state.refused)
 
 
 class TestSession:
