@@ -4,9 +4,16 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.kafka import Kafka
 from tests.server import Server
+
+# A machine that others use too is slow for reasons that say nothing about the code.
+settings.register_profile("local", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# What lets a change in must not depend on luck.
+settings.register_profile("ci", settings.get_profile("local"), derandomize=True, database=None)
+settings.load_profile("local")
 
 
 @pytest.fixture(scope="session")
