@@ -67,13 +67,13 @@ async def _serve(settings: Settings) -> None:
     async with running(settings) as node:
         sys.stdout.write(banner(settings, node.project.token, node.port) + "\n")
         sys.stdout.flush()
-        _spare_the_collector()
+        spare_the_collector()
         await node.app.wait(stop.wait())
         if node.app.crashed:
             raise UnavailableError(f"An agent ended: {node.app.crash_reason!r}")
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """
     Keep what the start has made out of garbage collection, and collect less often.
 

@@ -12,9 +12,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def route(method: str, path: str, handler: Handler) -> tuple[web.RouteDef, web.RouteDef]:
-    """Serve *path* with and without a trailing slash."""
+    """Serve *path* with and without a trailing slash; first with it, as clients ask."""
     path = path.rstrip("/")
-    return web.RouteDef(method, path, handler, {}), web.RouteDef(method, f"{path}/", handler, {})
+    return web.RouteDef(method, f"{path}/", handler, {}), web.RouteDef(method, path, handler, {})
 
 
 def client_route(methods: Iterable[str], path: str, handler: Handler) -> tuple[web.RouteDef, ...]:
