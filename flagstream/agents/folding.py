@@ -1,9 +1,11 @@
 """One agent per table: records of the source topic folded in, one at a time, in their order."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 from typing import Any, Protocol
 
 import faust
@@ -19,6 +21,7 @@ from flagstream.topics import Table, Topic, version_of
 from .guard import Outcome, guard
 
 logger = logging.getLogger(__name__)
+_SLICE_S = 0.0005
 
 # A full disk must neither lose a record nor make a dead letter of it: the agent stands still, its
 # lag grows, and admission control refuses what would come on top.
@@ -73,8 +76,13 @@ def register(app: faust.App, table: Table, folding: Folding) -> None:
 
     @app.agent(source, name=table.value)
     async def fold_records(stream: StreamT[bytes]) -> None:
+        slice_end = 0.0
         async for event in stream.events():
             await _fold_message(event.message, table, states, folding)
+            if perf_counter() > slice_end:
+                # A backlog would otherwise be folded in one go, and requests would wait for it.
+                await asyncio.sleep(0)
+                slice_end = perf_counter() + _SLICE_S
 
 
 async def _fold_message(message: Message, table: Table, states: Any, folding: Folding) -> None:

@@ -15,7 +15,7 @@ from .store import ViewStore
 
 logger = logging.getLogger(__name__)
 
-_SLICE_S = 0.003
+_SLICE_S = 0.001
 _RETRY_S = 1.0
 _TAIL_CHECK_S = 0.1
 
