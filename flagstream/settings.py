@@ -86,7 +86,8 @@ def load_settings(
 
 def _describe(problem: Mapping[str, Any]) -> str:
     name = ".".join(map(str, problem["loc"]))
+    # Also where the name is misspelt.
+    got = "a secret" if "secret" in name else quote(problem["input"])
     if problem["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting, got {quote(problem['input'])}"
-    got = "a secret" if name == "secret_key" else quote(problem["input"])
+        return f"{name}: there is no such setting, got {got}"
     return f"{name}: {problem['msg']}, got {got}"

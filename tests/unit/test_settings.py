@@ -29,6 +29,7 @@ class TestLoad:
     @pytest.mark.parametrize(
         ("source", "said"),
         [
+            ({"secret_kye": "phs_x"}, r"^secret_kye: there is no such setting, got a secret$"),
             ({"prot": 1}, r"^prot: there is no such setting, got 1$"),
             ({"port": 99_999}, r"^port: .* 65535, got 99999$"),
             ({"port": "http"}, r"^port: .*integer.*, got 'http'$"),
