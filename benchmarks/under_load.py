@@ -2,12 +2,13 @@
 ``/flags`` while group state changes: its 99th percentile, and how fresh its answers are.
 
 One server in a process of its own. Idle and loaded phases alternate, so that noise of the machine
-hits both; loaded means 2,000 changes of group properties a second, in requests of 20 as posthog-node sends
-them.
+hits both; loaded means 2,000 changes of group properties a second, in requests of 20 as
+posthog-node sends them, unless told otherwise.
 
-    python -m benchmarks.under_load
+    python -m benchmarks.under_load [--changes-per-request 50]
 """
 
+import argparse
 import asyncio
 import itertools
 import json
@@ -27,7 +28,6 @@ from tests.server import TOKEN, Server
 ROUNDS = 3
 PHASE_S = 8.0
 CHANGES_PER_S = 2_000
-CHANGES_PER_REQUEST = 20
 GROUPS = 5_000
 PROBES_PER_S = 150
 
@@ -72,20 +72,20 @@ class Client:
 
 
 @asynccontextmanager
-async def load(client: Client) -> AsyncIterator[None]:
+async def load(client: Client, per_request: int) -> AsyncIterator[None]:
     """Change group properties at a steady rate meanwhile."""
-    task = asyncio.create_task(_change_for_ever(client))
+    task = asyncio.create_task(_change_for_ever(client, per_request))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _change_for_ever(client: Client) -> None:
-    pause_s = CHANGES_PER_REQUEST / CHANGES_PER_S
+async def _change_for_ever(client: Client, per_request: int) -> None:
+    pause_s = per_request / CHANGES_PER_S
     due = time.perf_counter()
     for number in itertools.count():
-        keys = range(number * CHANGES_PER_REQUEST, (number + 1) * CHANGES_PER_REQUEST)
+        keys = range(number * per_request, (number + 1) * per_request)
         await client.send([change(f"org:{key % GROUPS}", f"plan-{number}") for key in keys])
         due += pause_s
         await asyncio.sleep(max(due - time.perf_counter(), 0))
@@ -126,7 +126,7 @@ def p(percent: int, times: Sequence[float]) -> float:
     return round(statistics.quantiles(times, n=100)[percent - 1], 3)
 
 
-async def measure(url: str) -> dict[str, list[float]]:
+async def measure(url: str, per_request: int) -> dict[str, list[float]]:
     """Alternate idle and loaded phases."""
     times: dict[str, list[float]] = {
         f"{kind} {phase}": [] for kind in ("latency", "freshness") for phase in ("idle", "loaded")
@@ -136,7 +136,7 @@ async def measure(url: str) -> dict[str, list[float]]:
         for _ in range(ROUNDS):
             times["latency idle"] += await probe_latency(client)
             times["freshness idle"] += await probe_freshness(client)
-            async with load(changer):
+            async with load(changer, per_request):
                 times["latency loaded"] += await probe_latency(client)
                 times["freshness loaded"] += await probe_freshness(client)
     return times
@@ -150,13 +150,16 @@ def cpu_s(pid: int) -> float:
 
 def main() -> None:
     """Run it and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--changes-per-request", type=int, default=20)
+    per_request = parser.parse_args().changes_per_request
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder) / "data", embedded_fsync="interval")
         server.start()
         try:
             server.set_group("organization", "org:1", plan="gold")
             server.create_flag("gold", gold_flag())
-            times = asyncio.run(measure(server.url))
+            times = asyncio.run(measure(server.url, per_request))
             assert server.process is not None
             cpu = cpu_s(server.process.pid)
         finally:
