@@ -11,7 +11,6 @@ from rocksdict import (
     BlockBasedOptions,
     Cache,
     DbClosedError,
-    DBCompressionType,
     Options,
     Rdict,
     ReadOptions,
@@ -20,7 +19,8 @@ from rocksdict import (
     WriteOptions,
 )
 
-from flagstream.errors import LogLockedError, LogUnavailableError
+from flagstream.errors import LogUnavailableError
+from flagstream.rocks import open_rocks, rocks_options
 
 WRITE_BUFFER_BYTES = 4 * 1024 * 1024
 
@@ -120,36 +120,19 @@ class Database:
 
 
 def _open(path: Path) -> Rdict:
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        return Rdict(str(path), options=_options())
-    except Exception as error:
-        if "lock" in str(error).lower():
-            raise LogLockedError(f"{path}: another process holds this directory") from None
-        raise LogUnavailableError(f"{path}: {error}") from error
+    return open_rocks(path, _options(), LogUnavailableError)
 
 
 def _options() -> Options:
-    tables = BlockBasedOptions()
-    tables.set_block_cache(_CACHE)
-    tables.set_bloom_filter(10, block_based=False)
+    blocks = BlockBasedOptions()
+    blocks.set_block_cache(_CACHE)
     # Indexes and filters count as cache and not beside it, and are partitioned: a whole one is
     # larger than a shard of the cache and would be read from the file for every look-up.
-    tables.set_cache_index_and_filter_blocks(v=True)
-    tables.set_index_type(BlockBasedIndexType.two_level_index_search())
-    tables.set_partition_filters(size=True)
-    tables.set_pin_top_level_index_and_filter(v=True)
-    tables.set_pin_l0_filter_and_index_blocks_in_cache(v=True)
-    options = Options(raw_mode=True)
-    options.create_if_missing(create_if_missing=True)
-    options.set_block_based_table_factory(tables)
-    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    blocks.set_cache_index_and_filter_blocks(v=True)
+    blocks.set_index_type(BlockBasedIndexType.two_level_index_search())
+    blocks.set_partition_filters(size=True)
+    blocks.set_pin_top_level_index_and_filter(v=True)
+    blocks.set_pin_l0_filter_and_index_blocks_in_cache(v=True)
+    options = rocks_options(blocks, write_buffer_bytes=WRITE_BUFFER_BYTES)
     options.set_write_buffer_manager(_WRITE_BUFFERS)
-    # Writes are made on the event loop: a slow disk finds room to catch up before they stall.
-    options.set_max_write_buffer_number(4)
-    options.set_compression_type(DBCompressionType.lz4())
-    options.set_max_open_files(64)
-    options.set_keep_log_file_num(2)
-    options.set_max_log_file_size(1024 * 1024)
-    options.set_stats_dump_period_sec(0)
     return options

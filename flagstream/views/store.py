@@ -11,15 +11,14 @@ from rocksdict import (
     BlockBasedOptions,
     Cache,
     DbClosedError,
-    DBCompressionType,
     Options,
-    Rdict,
     ReadOptions,
     WriteBatch,
 )
 
 from flagstream.errors import LogLockedError, UnavailableError, ViewError
 from flagstream.ports import TopicPartition
+from flagstream.rocks import open_rocks, rocks_options
 from flagstream.topics import Table, key_parts, record_key
 
 from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of, table_key
@@ -147,40 +146,20 @@ class ViewStore:
             self._rdict.close()
 
     def _attach(self) -> None:
-        self._rdict = _open(self._path)
+        self._rdict = open_rocks(self._path, _options(), ViewError)
         self.get = self._rdict.get
 
     def _refuse(self, _: bytes) -> bytes | None:
         raise UnavailableError(_CLOSED, retry_after_s=1)
 
 
-def _open(path: Path) -> Rdict:
-    path.mkdir(parents=True, exist_ok=True)
-    try:
-        return Rdict(str(path), options=_options())
-    except Exception as error:
-        if "lock" in str(error).lower():
-            raise LogLockedError(f"{path}: another process holds this directory") from None
-        raise ViewError(f"{path}: {error}") from error
-
-
 def _options() -> Options:
-    tables = BlockBasedOptions()
+    blocks = BlockBasedOptions()
     # Without the index and filter blocks: one of a large file does not fit into a shard of the
     # cache and would be read from disk for every get. A million groups have 10 MB of them.
-    tables.set_block_cache(Cache(32 * _MIB))
-    tables.set_bloom_filter(10, block_based=False)
-    options = Options(raw_mode=True)
-    options.create_if_missing(create_if_missing=True)
-    options.set_block_based_table_factory(tables)
-    options.set_write_buffer_size(16 * _MIB)
+    blocks.set_block_cache(Cache(32 * _MIB))
+    options = rocks_options(blocks, write_buffer_bytes=16 * _MIB)
     # More than the write rate of a rebuild needs: a stalled write would hold up the event loop.
-    options.set_max_write_buffer_number(4)
     options.set_level_zero_slowdown_writes_trigger(40)
     options.set_level_zero_stop_writes_trigger(80)
-    options.set_compression_type(DBCompressionType.lz4())
-    options.set_max_open_files(128)
-    options.set_keep_log_file_num(2)
-    options.set_max_log_file_size(_MIB)
-    options.set_stats_dump_period_sec(0)
     return options
