@@ -64,7 +64,8 @@ def _as_json_text(payload: Any) -> str:
         if isinstance(payload, str) and _is_json(payload):
             return payload
         text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        text.encode()
+        # Refuses what is nested without end; how deep the encoder goes is the interpreter's matter.
+        orjson.loads(text.encode())
     except (RecursionError, TypeError, ValueError):
         raise PydanticCustomError("payload", "JSON in valid Unicode, without NaN") from None
     return text
