@@ -1,6 +1,7 @@
 """What could not be folded: listed from the log, and appended to its topic once more."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Container, Sequence
 
 from flagstream.errors import NotFoundError, RecordError
 from flagstream.ports import Append, DeadLetter, LogReader, LogRecord, RecordSink, TopicPartition
@@ -20,10 +21,11 @@ class DeadLetterBox:
         """List a project's dead letters behind the id *after*, oldest first in each partition."""
         found: list[DeadLetter] = []
         partition, start = _place(after) if after else (0, 0)
-        starts = {TopicPartition(Topic.DEAD_LETTERS, partition): start}
+        starts = {
+            TopicPartition(Topic.DEAD_LETTERS, done): sys.maxsize for done in range(partition)
+        }
+        starts[TopicPartition(Topic.DEAD_LETTERS, partition)] = start
         async for record in scan(self._reader, Topic.DEAD_LETTERS, starts):
-            if record.partition < partition:
-                continue
             letter = Letter.from_bytes(record.value or b"")
             if project_id == _project_of(letter):
                 found.append(_shown(record, letter))
@@ -38,7 +40,8 @@ class DeadLetterBox:
         Returns:
             How many; ids that name no dead letter of the project are left out.
         """
-        letters = [await self._letter(dead_letter_id) for dead_letter_id in ids]
+        known = await self._reader.bounds([Topic.DEAD_LETTERS])
+        letters = [await self._letter(dead_letter_id, known) for dead_letter_id in ids]
         appends = [
             Append(Topic(letter.topic), letter.key, letter.value or b"")
             for letter in letters
@@ -47,10 +50,10 @@ class DeadLetterBox:
         await self._sink.append(appends)
         return len(appends)
 
-    async def _letter(self, dead_letter_id: str) -> Letter | None:
+    async def _letter(self, dead_letter_id: str, known: Container[TopicPartition]) -> Letter | None:
         partition, following = _place(dead_letter_id)
         at = TopicPartition(Topic.DEAD_LETTERS, partition)
-        if at not in await self._reader.bounds([Topic.DEAD_LETTERS]):
+        if at not in known:
             return None
         records = await self._reader.read(at, following - 1, 1)
         if not records or records[0].offset != following - 1:

@@ -125,14 +125,15 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
         await _begin(reads.progress, log)
         await reads.start()
         app = _faust_app(settings, log, reads.progress)
-        http = _http_app(settings, log, reads, project)
+        sink = _TrackedSink(log.sink, reads.progress)
+        http = _http_app(settings, DeadLetterBox(log.reader, sink), sink, reads, project)
         port = await _listen(http, settings, stack)
         stack.push_async_callback(app.stop)
         await app.start()
         await reads.ready()
         await _backlog_folded(reads.progress, log)
         reads.progress.open()
-        await stack.enter_async_context(_forgetting(settings, log, reads))
+        await stack.enter_async_context(_forgetting(settings, sink, reads))
         # Runs first at the end: what was accepted is folded before the agents stop.
         stack.push_async_callback(_drain, settings, reads.progress, log)
         yield Node(project=project, port=port, app=app)
@@ -151,8 +152,7 @@ async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:
 
 
 @asynccontextmanager
-async def _forgetting(settings: Settings, log: OpenLog, reads: ReadSide) -> AsyncIterator[None]:
-    sink = _TrackedSink(log.sink, reads.progress)
+async def _forgetting(settings: Settings, sink: RecordSink, reads: ReadSide) -> AsyncIterator[None]:
     ttl_s = settings.active_groups_ttl_days * _DAY_S
     forgetting = asyncio.create_task(
         forget_for_ever(
@@ -192,9 +192,12 @@ def _faust_app(settings: Settings, log: OpenLog, progress: Watermarks) -> faust.
 
 
 def _http_app(
-    settings: Settings, log: OpenLog, reads: ReadSide, project: Project
+    settings: Settings,
+    dead_letters: DeadLetterBox,
+    sink: RecordSink,
+    reads: ReadSide,
+    project: Project,
 ) -> web.Application:
-    sink = _TrackedSink(log.sink, reads.progress)
     return create_app(
         Services(
             settings=settings,
@@ -204,7 +207,7 @@ def _http_app(
             progress=reads.progress,
             admission=reads.progress,
             projects=StaticProjects(project),
-            dead_letters=DeadLetterBox(log.reader, sink),
+            dead_letters=dead_letters,
             warnings=WarningSamples(),
             is_ready=lambda: reads.is_ready and reads.progress.is_open,
             clock_ms=_clock_ms,

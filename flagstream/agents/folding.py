@@ -87,9 +87,10 @@ def register(app: faust.App, table: Table, folding: Folding) -> None:
 
 async def _fold_message(message: Message, table: Table, states: Any, folding: Folding) -> None:
     version = version_of(folding.epoch(message.topic), message.offset)
-    key: Any = message.key
-    before = None if key is None else states.get(key)
-    outcome = guard(partial(fold, REDUCERS[table], before, key, message.value, version))
+    try:
+        outcome = _fold_into(states, REDUCERS[table], message, version)
+    except Exception:  # noqa: BLE001 -- storage fails in its library's own ways
+        outcome = await _fold_at_last(states, REDUCERS[table], message, version)
     timestamp_ms = round(message.timestamp * 1000)
     if outcome.dead is not None:
         letter = DeadLetter(
@@ -98,16 +99,11 @@ async def _fold_message(message: Message, table: Table, states: Any, folding: Fo
             offset=message.offset,
             timestamp_ms=timestamp_ms,
             reason=outcome.dead,
-            key=key or b"",
+            key=message.key or b"",
             value=message.value,
         )
         await bury(letter, folding.dead_letters)
         folding.on_dead(table)
-    elif outcome.is_news:
-        try:
-            _store(states, key, outcome.state)
-        except Exception:  # noqa: BLE001 -- storage fails in its library's own ways
-            await _store_at_last(states, key, outcome.state)
     folding.progress.folded(
         message.topic,
         message.partition,
@@ -135,16 +131,23 @@ def fold(
     return Outcome(state=after, is_news=after is not before)
 
 
-def _store(states: Any, key: bytes, state: bytes | None) -> None:
-    if state is None:
+def _fold_into(states: Any, reducer: Reducer[Any, Any], message: Message, version: int) -> Outcome:
+    """Read, fold and write in one go; what raises is storage, as poison is an outcome."""
+    key: Any = message.key
+    before = None if key is None else states.get(key)
+    outcome = guard(partial(fold, reducer, before, key, message.value, version))
+    if outcome.is_news and outcome.state is None:
         states.pop(key, None)
-    else:
-        states[key] = state
+    elif outcome.is_news:
+        states[key] = outcome.state
+    return outcome
 
 
 @_until_storage_takes_it
-async def _store_at_last(states: Any, key: bytes, state: bytes | None) -> None:
-    _store(states, key, state)
+async def _fold_at_last(
+    states: Any, reducer: Reducer[Any, Any], message: Message, version: int
+) -> Outcome:
+    return _fold_into(states, reducer, message, version)
 
 
 @_until_storage_takes_it

@@ -1,8 +1,10 @@
 """What an agent makes of one record."""
 
+from types import SimpleNamespace
+
 import pytest
 
-from flagstream.agents.folding import bury, fold
+from flagstream.agents.folding import _fold_at_last, bury, fold
 from flagstream.agents.guard import MAX_REASON_CHARS, Outcome, guard
 from flagstream.errors import LogUnavailableError, RecordError
 from flagstream.state.dead_letters import DeadLetter
@@ -98,3 +100,28 @@ class TestBury:
         await bury(letter, sink)
 
         assert [(Topic.DEAD_LETTERS, GROUP, letter.to_bytes())] == sink.taken
+
+
+class RecoveringTable(dict):
+    """A table whose storage is opened again meanwhile, and refuses the first reads."""
+
+    refusals = 2
+
+    def get(self, key):
+        if self.refusals:
+            self.refusals -= 1
+            raise LogUnavailableError("cannot be opened at the moment")
+        return super().get(key)
+
+
+class TestStorage:
+    async def test_a_record_waits_for_its_table(self):
+        """
+        A record whose table cannot be read is neither dropped nor a dead letter: it waits.
+        """
+        table, message = RecoveringTable(), SimpleNamespace(key=GROUP, value=GOLD)
+
+        outcome = await _fold_at_last(table, GROUPS, message, 7)
+
+        assert outcome.dead is None
+        assert {"plan": "gold"} == GROUPS.state.from_bytes(table[GROUP]).values()
