@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flagstream import ports
-from flagstream.ingest import Ingest
+from flagstream.ingest import Continuity, Ingest
 from flagstream.management import Management
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService
@@ -35,6 +35,10 @@ class Services:
     warnings: ports.Warnings
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
+
+
+# The request itself is answered right in any case; what is waited for is the next one.
+_CONTINUITY_WAIT_S = 0.25
 
 
 def create_app(services: Services) -> web.Application:
@@ -74,6 +78,15 @@ def create_app(services: Services) -> web.Application:
     )
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),
+        catalog=services.catalog,
+        continuity=Continuity(
+            services.view,
+            services.sink,
+            services.progress,
+            services.admission,
+            clock_ms=services.clock_ms,
+            wait_timeout_s=min(services.settings.wait_timeout_s, _CONTINUITY_WAIT_S),
+        ),
         projects=services.projects,
         clock_ms=services.clock_ms,
         max_body_bytes=services.settings.max_event_body_bytes,

@@ -16,6 +16,8 @@ Every error that flagstream raises on purpose.
         │   ├── InvalidEventError
         │   └── InvalidDefinitionError
         ├── UnauthenticatedError  401
+        ├── QuotaExceededError    402
+        ├── ForbiddenError        403
         ├── NotFoundError         404
         ├── MethodNotAllowedError 405
         ├── ConflictError         409
@@ -153,6 +155,22 @@ class UnauthenticatedError(RequestError):
     code = "authentication_failed"
 
 
+class QuotaExceededError(RequestError):
+    """The project is over its quota; whoever runs the server lifts the limit."""
+
+    status = 402
+    type = "quota_limited"
+    code = "payment_required"
+
+
+class ForbiddenError(RequestError):
+    """The key is good, and of another project than the one that is asked for."""
+
+    status = 403
+    type = "authentication_error"
+    code = "permission_denied"
+
+
 class NotFoundError(RequestError):
     """There is nothing at this address."""
 
@@ -170,7 +188,7 @@ class MethodNotAllowedError(RequestError):
 
 
 class ConflictError(RequestError):
-    """The thing was changed by somebody else meanwhile; read it again."""
+    """The thing was changed by somebody else meanwhile, or is used by others; read it again."""
 
     status = 409
     code = "conflict"

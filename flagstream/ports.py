@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from flagstream.flags import FlagSet
+from flagstream.flags import CompiledFlags, CompiledProject, LocalDefinitions, Sdk
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
 from flagstream.topics import Topic
@@ -125,12 +125,19 @@ class Person:
         distinct_id: The id that the person's updates go to.
         is_identified: Was identified, so must not be merged into another.
         recent: Version by event uuid of the latest updates.
+        hash_keys: By flag key the id that the person is bucketed by, stored first and for good.
+        distinct_ids: All ids of the person that are known, the root first, of very many the
+            first.
+        created_at_ms: When the person was first heard of.
     """
 
     distinct_id: str
     properties: Mapping[str, Any]
     is_identified: bool
     recent: Mapping[str, int]
+    hash_keys: Mapping[str, str]
+    distinct_ids: Sequence[str]
+    created_at_ms: int
 
 
 class GroupPage(NamedTuple):
@@ -207,11 +214,18 @@ class ProjectSettings:
     Attributes:
         bucketing: Of new flags, ``murmur3`` or ``sha1``.
         remember_active_groups: Fill groups that a flag request leaves out from the session's.
+        timezone: Name of the IANA time zone in which dates without an offset are read.
+        property_matching_version: How ``exact`` compares true and false: 1 by truth, where
+            whatever is not true is false; 2 by their texts, as everything else.
+        is_quota_limited: No flag is evaluated; clients are told that the quota is used up.
     """
 
     name: str = "Default project"
     bucketing: str = "murmur3"
     remember_active_groups: bool = True
+    timezone: str = "UTC"
+    property_matching_version: int = 1
+    is_quota_limited: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,16 +235,20 @@ class ProjectSnapshot:
 
     Attributes:
         flag_rows: Every flag's row as stored, deleted ones included, by flag key.
-        flags: The compiled flags that are not deleted.
-        local_definitions: The body for local evaluation, encoded; its hash is in ``etag``.
+        cohort_rows: Every cohort's row as stored, deleted ones included, by id.
+        flags: The compiled flags that are active.
+        project: What they were compiled from.
+        local_definitions: The bodies for local evaluation, encoded; their hashes are in *etags*.
     """
 
     settings: ProjectSettings
     group_types: GroupTypesState
     flag_rows: Mapping[str, Mapping[str, Any]]
-    flags: FlagSet
-    local_definitions: bytes
-    etag: str
+    cohort_rows: Mapping[int, Mapping[str, Any]]
+    flags: CompiledFlags
+    project: CompiledProject
+    local_definitions: LocalDefinitions
+    etags: Mapping[Sdk, str]
 
 
 class Catalog(Protocol):

@@ -1,18 +1,39 @@
 """The flag engine: definitions parsed, compiled and evaluated; pure, without I/O."""
 
+from .compilation import CompiledProject, compile_project
+from .compiled_flags import CompiledFlags, compile_flags
+from .context import group_properties, person_properties
 from .evaluation import Evaluation, EvaluationContext, Reason
-from .flag_set import FlagSet, compile_flags
-from .local import local_definitions
-from .model import FlagDefinition
-from .parse import parse_flag
+from .flag_set import FlagSet
+from .lint import Lint, lint
+from .local import LocalDefinitions, local_definitions
+from .model import CohortDefinition, FlagDefinition
+from .parse import parse_cohort, parse_flag
+from .portable import Sdk
+from .project import Definitions, ParsedProject, parse_project, time_zone
 
 __all__ = [
+    "CohortDefinition",
+    "CompiledFlags",
+    "CompiledProject",
+    "Definitions",
     "Evaluation",
     "EvaluationContext",
     "FlagDefinition",
     "FlagSet",
+    "Lint",
+    "LocalDefinitions",
+    "ParsedProject",
     "Reason",
+    "Sdk",
     "compile_flags",
+    "compile_project",
+    "group_properties",
+    "lint",
     "local_definitions",
+    "parse_cohort",
     "parse_flag",
+    "parse_project",
+    "person_properties",
+    "time_zone",
 ]

@@ -8,6 +8,7 @@ that is computed exactly when the flag is compiled; no float is touched while ev
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Literal
 
@@ -20,6 +21,7 @@ PickVariant = Callable[[bytes], int]
 BUCKETS = 100_000  # one is 0.001 % of the identifiers
 _PERCENT = BUCKETS // 100
 _SHA1_VALUES = 2**60
+_HOLDOUT = b"holdout-"
 _ZERO = bytes(20)
 _VALUES = range(_SHA1_VALUES)
 _ABOVE_ALL_DIGESTS = b"\xff" * 21
@@ -63,6 +65,24 @@ def variants(bucketing: Bucketing, flag_key: str, shares: Sequence[float]) -> Pi
     return make(f"{flag_key}.".encode(), shares)
 
 
+def holdout(bucketing: Bucketing, percentage: float) -> IsInside | None:
+    """
+    Make the test of a holdout: of one identifier it is the same for all flags.
+
+    Args:
+        percentage: Below 0 it is 0, from 100 on everybody is held out.
+
+    Returns:
+        None where everybody is held out.
+    """
+    if bucketing == "murmur3":
+        return _murmur3_rollout(_HOLDOUT, max(percentage, 0))
+    if percentage >= 100:  # noqa: PLR2004 -- per cent
+        return None
+    sha1, bound = hashlib.sha1, _sha1_bound(max(percentage, 0))
+    return lambda identifier: sha1(_HOLDOUT + identifier).digest() < bound
+
+
 def _murmur3_rollout(prefix: bytes, percentage: float) -> IsInside | None:
     """
     Compare the first word.
@@ -103,11 +123,15 @@ def _sha1_rollout(prefix: bytes, percentage: float) -> IsInside | None:
         First 60 bits of SHA-1 over UTF-8 of ``<flag key>.<identifier>``, divided by 2^60 in
         double precision; inside where the quotient is <= percentage / 100.
     """
-    sha1 = hashlib.sha1
     if percentage >= 100:  # noqa: PLR2004 -- per cent
         return None
-    bound = _digest_bound(bisect_right(_VALUES, percentage / 100, key=_quotient))
+    sha1, bound = hashlib.sha1, _sha1_bound(percentage)
     return lambda identifier: not identifier or sha1(prefix + identifier).digest() < bound
+
+
+@lru_cache(maxsize=4096)
+def _sha1_bound(percentage: float) -> bytes:
+    return _digest_bound(bisect_right(_VALUES, percentage / 100, key=_quotient))
 
 
 def _sha1_variants(prefix: bytes, shares: Sequence[float]) -> PickVariant:

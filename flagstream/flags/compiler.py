@@ -1,232 +1,162 @@
-"""
-A definition compiled to a rule: a closure over tests, bounds and answers that were made before.
+"""A definition compiled to a flag that can be asked, with all that its answer follows from."""
 
-What a flag can answer is finite (condition x variant x reason), so evaluating builds nothing.
-"""
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
-from typing import Any, NamedTuple
+import msgspec
 
-from . import bucketing
-from .bucketing import IsInside, PickVariant
-from .evaluation import Evaluation, Reason
-from .model import MAX_GROUP_TYPES, Condition, FlagDefinition
-from .operators import Properties, Test, compile_test
-from .parse import aggregation, source
-
-Actor = tuple[Properties, bytes]
-"""Properties, and the identifier that is hashed."""
-Actors = Sequence[Actor | None]
-"""By slot; None where a request names no such actor."""
-Rule = Callable[[Actors], Evaluation]
-
-PERSON, DEVICE, _FIRST_GROUP = 0, 1, 2
-SLOTS = _FIRST_GROUP + MAX_GROUP_TYPES
-
-_NOBODY: Actor = ({}, b"")
-_RANKS = {
-    Reason.NO_GROUP_TYPE: 1,
-    Reason.NO_CONDITION_MATCH: 2,
-    Reason.OUT_OF_ROLLOUT_BOUND: 3,
-}
-_DESCRIPTIONS = {
-    Reason.NO_GROUP_TYPE: "No group type",
-    Reason.NO_CONDITION_MATCH: "No matching condition set",
-    Reason.OUT_OF_ROLLOUT_BOUND: "Out of rollout bound",
-}
-_GROUPS_SKIPPED = (
-    "No matching condition set "
-    "(group conditions were not evaluated because no group type was provided)"
-)
+from .checks import Compiler, Needs
+from .conditions import Rule, conditions_rule
+from .evaluation import Answers, Evaluation, Reason
+from .model import FlagDefinition
+from .overrides import enrollment_rule, holdout_rule, sticky_rule
+from .parse import PROPERTY_TYPES
+from .slots import PERSON, STICKY
 
 
-def group_slot(group_type_index: int) -> int:
-    """Tell where the group of a type stands among the actors."""
-    return _FIRST_GROUP + group_type_index
-
-
-class CompiledFlag(NamedTuple):
+class CompiledFlag(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """
     A flag that can be asked.
 
     Attributes:
         slots: Of the actors that it looks at, for a property or for the identifier.
-        reads: Of the actors whose properties it tests.
+        reads: Names of the properties that it tests, by slot of whose they are.
         is_hashed: The identifier can change an answer.
+        is_timed: The present can change an answer.
+        is_sticky: Persons are bucketed for good by who they were before being identified.
+        is_alone: It follows from its definition alone, not from cohorts or other flags.
+        needs: All flags that its answer follows from, each behind those that it needs itself.
+        answers: Makes more of its answers.
+        runtime: Whose requests see the flag; None is all.
+        contexts: Of which a request that names any has to name one; empty is all.
     """
 
     key: str
     rule: Rule
     slots: frozenset[int]
-    reads: frozenset[int]
-    is_hashed: bool
+    reads: Mapping[int, frozenset[str]]
+    is_hashed: bool = False
+    is_timed: bool = False
+    is_sticky: bool = False
+    is_alone: bool = False
+    needs: Sequence["CompiledFlag"] = ()
+    answers: Answers
+    runtime: str | None = None
+    contexts: frozenset[str] = frozenset()
+
+    def may_need(self, unread: Mapping[int, Collection[str] | None]) -> bool:
+        """
+        Tell whether the answer may follow from what could not be read.
+
+        Args:
+            unread: By slot, the names of the properties that are known all the same; None where
+                not even who it is about is known.
+        """
+        return any(
+            slot in self.slots
+            and (known is None or not self.reads.get(slot, frozenset()) <= set(known))
+            for slot, known in unread.items()
+        ) or (PERSON in unread and any(flag.is_sticky for flag in (self, *self.needs)))
 
 
-def compile_flag(definition: FlagDefinition) -> CompiledFlag:
-    """Compile a definition; its rule is total."""
-    answers = _Answers(definition)
-    plans = [_plan(definition, condition) for condition in definition.filters.groups or ()]
-    rules = [_condition_rule(plan, answers, index) for index, plan in enumerate(plans)]
-    reads = frozenset(slot for plan in plans for slot in plan.reads)
+def compile_flag(
+    definition: FlagDefinition, compiler: Compiler, others: Mapping[str, CompiledFlag]
+) -> CompiledFlag:
+    """
+    Compile a definition; its rule is total.
+
+    Args:
+        others: By key, the flags that it may depend on, compiled.
+    """
+    answers = answers_of(definition)
+    needs, looked_at = Needs(), set[int]()
+    rule, plans = conditions_rule(definition, compiler, answers, needs)
+    is_hashed = any(plan.is_hashed for plan in plans)
+    looked_at.update(plan.slot for plan in plans)
+    holdout = definition.filters.holdout
+    if holdout is not None:
+        rule, is_hashing = holdout_rule(holdout, definition, answers, rule, looked_at)
+        is_hashed |= is_hashing
+    if definition.filters.feature_enrollment:
+        rule = enrollment_rule(definition, answers, rule, needs)
+    is_sticky = STICKY in looked_at
+    if is_sticky:
+        rule = sticky_rule(definition.key, rule)
+        looked_at.add(PERSON)
+    chain = _chain(others[key] for key in sorted(needs.flags))
+    runtime, contexts = _audience(definition)
     return CompiledFlag(
         key=definition.key,
-        rule=rules[0] if len(rules) == 1 else _first_match(rules, answers),
-        slots=reads.union(plan.slot for plan in plans),
-        reads=reads,
-        is_hashed=any(plan.is_hashed for plan in plans),
+        rule=rule,
+        slots=frozenset(looked_at).union(needs.names, *(each.slots for each in chain)),
+        reads=_joined_reads(needs, chain),
+        is_hashed=is_hashed,
+        is_timed=needs.is_timed or any(each.is_timed for each in chain),
+        is_sticky=is_sticky,
+        is_alone=is_alone(definition),
+        needs=chain,
+        answers=answers,
+        runtime=runtime,
+        contexts=contexts,
     )
 
 
-class _Answers:
-    """Makes the answers of one flag."""
-
-    def __init__(self, definition: FlagDefinition) -> None:
-        self._payloads: Mapping[str, Any] = definition.filters.payloads or {}
-        self._answer = partial(
-            Evaluation, id=definition.id, key=definition.key, version=definition.version
-        )
-
-    def match(self, index: int, variant: str | None) -> Evaluation:
-        return self._answer(
-            enabled=True,
-            variant=variant,
-            reason=Reason.CONDITION_MATCH,
-            condition_index=index,
-            description=f"Matched condition set {index + 1}",
-            payload=self._payloads.get("true" if variant is None else variant),
-        )
-
-    def miss(self, reason: Reason, index: int | None, description: str = "") -> Evaluation:
-        return self._answer(
-            enabled=False,
-            reason=reason,
-            condition_index=index,
-            description=description or _DESCRIPTIONS[reason],
-        )
-
-
-class _Plan(NamedTuple):
-    """
-    One condition, taken apart.
-
-    Attributes:
-        slot: Whom it is about.
-        tests: Of the properties of whom it is about.
-        others: Tests of others' properties, with their slots.
-        reads: Slots of all whose properties are tested.
-        is_inside: None where the rollout lets everybody in.
-        pick: Index into *variants*.
-        variants: What a match can have; None is no variant.
-    """
-
-    slot: int
-    tests: Sequence[Test]
-    others: Sequence[tuple[int, Test]]
-    reads: frozenset[int]
-    is_inside: IsInside | None
-    pick: PickVariant | int
-    variants: Sequence[str | None]
-
-    @property
-    def is_hashed(self) -> bool:
-        return self.is_inside is not None or not isinstance(self.pick, int)
-
-
-def _plan(definition: FlagDefinition, condition: Condition) -> _Plan:
-    aggregated = aggregation(definition, condition)
-    slot = _slot(aggregated)
-    tests = [(_slot(source(each, aggregated)), each) for each in condition.properties or ()]
-    percentage = condition.rollout_percentage
-    pick, variants = _variants(definition, condition)
-    plan = _Plan(
-        slot=slot,
-        tests=[compile_test(each) for of, each in tests if of == slot],
-        others=[(of, compile_test(each)) for of, each in tests if of != slot],
-        reads=frozenset(of for of, _ in tests),
-        is_inside=bucketing.rollout(
-            definition.bucketing, definition.key, 100 if percentage is None else percentage
-        ),
-        pick=pick,
-        variants=variants,
+def is_alone(definition: FlagDefinition) -> bool:
+    """Tell whether a flag names neither cohorts nor other flags."""
+    return all(
+        test.type in PROPERTY_TYPES
+        for condition in definition.filters.groups or ()
+        for test in condition.properties or ()
     )
-    is_by_device = slot == PERSON and definition.bucketing_identifier == "device_id"
-    # Where the hash cannot matter, a request without a device id is judged all the same.
-    return plan._replace(slot=DEVICE) if is_by_device and plan.is_hashed else plan
 
 
-def _slot(group_type_index: int | None) -> int:
-    return PERSON if group_type_index is None else group_slot(group_type_index)
+def answers_of(definition: FlagDefinition) -> Answers:
+    """Make what makes the answers of a flag."""
+    return Answers(definition.id, definition.key, definition.version, definition.filters.payloads)
 
 
-def _variants(
-    definition: FlagDefinition, condition: Condition
-) -> tuple[PickVariant | int, Sequence[str | None]]:
-    multivariate = definition.filters.multivariate
-    variants = (multivariate and multivariate.variants) or ()
-    keys = [variant.key for variant in variants]
-    if condition.variant in keys:
-        return 0, [condition.variant]
-    shares = [variant.rollout_percentage for variant in variants]
-    return bucketing.variants(definition.bucketing, definition.key, shares), [*keys, None]
+def constant(
+    key: str, answers: Answers, answer: Evaluation, definition: FlagDefinition | None = None
+) -> CompiledFlag:
+    """Make a flag that answers the same to everybody who sees it."""
+    runtime, contexts = (None, frozenset[str]()) if definition is None else _audience(definition)
+    return CompiledFlag(
+        key=key,
+        rule=lambda _: answer,
+        slots=frozenset(),
+        reads={},
+        answers=answers,
+        runtime=runtime,
+        contexts=contexts,
+    )
 
 
-def _condition_rule(plan: _Plan, answers: _Answers, index: int) -> Rule:
-    slot, tests, others = plan.slot, tuple(plan.tests), tuple(plan.others)
-    is_inside = plan.is_inside
-    matches = [answers.match(index, variant) for variant in plan.variants]
-    pick, match = _choice(plan.pick, matches)
-    no_match = answers.miss(Reason.NO_CONDITION_MATCH, index)
-    outside = answers.miss(Reason.OUT_OF_ROLLOUT_BOUND, index)
-    absent = outside if slot == DEVICE else answers.miss(Reason.NO_GROUP_TYPE, index)
-
-    def rule(actors: Actors) -> Evaluation:
-        actor = actors[slot]
-        if actor is None:
-            return absent
-        properties, identifier = actor
-        for test in tests:
-            if not test(properties):
-                return no_match
-        for other, test in others:
-            if not test((actors[other] or _NOBODY)[0]):
-                return no_match
-        if is_inside is not None and not is_inside(identifier):
-            return outside
-        return match if pick is None else matches[pick(identifier)]
-
-    return rule
+def _audience(definition: FlagDefinition) -> tuple[str | None, frozenset[str]]:
+    runtime = definition.evaluation_runtime
+    return None if runtime == "all" else runtime, frozenset(definition.evaluation_contexts or ())
 
 
-def _choice(
-    pick: PickVariant | int, matches: Sequence[Evaluation]
-) -> tuple[PickVariant | None, Evaluation]:
-    """Resolve a choice that is the same for everybody."""
-    return (None, matches[pick]) if isinstance(pick, int) else (pick, matches[0])
+def disabled(answers: Answers) -> Evaluation:
+    """Make the answer of a flag that is not active."""
+    return answers.off(Reason.FLAG_DISABLED, None, "Feature flag is disabled")
 
 
-def _first_match(rules: Sequence[Rule], answers: _Answers) -> Rule:
-    """Ask the conditions in their order; where none matches, answer what came closest."""
-    nothing = answers.miss(Reason.NO_CONDITION_MATCH, None)
-    skipped = [
-        answers.miss(Reason.NO_CONDITION_MATCH, index, _GROUPS_SKIPPED)
-        for index in range(len(rules))
-    ]
+def unjudged(answers: Answers) -> Evaluation:
+    """Make the answer of a flag that needs what could not be read."""
+    description = "What is stored cannot be read at the moment"
+    return answers.off(Reason.DATABASE_ERROR, None, description, failed=True)
 
-    def rule(actors: Actors) -> Evaluation:
-        misses: list[Evaluation] = []
-        for each in rules:
-            answer = each(actors)
-            if answer.enabled:
-                return answer
-            misses.append(answer)
-        if not misses:
-            return nothing
-        # Of equals the later one, as the server reports it.
-        closest = max(range(len(misses)), key=lambda at: (_RANKS[misses[at].reason], at))
-        if misses[closest].reason is not Reason.NO_CONDITION_MATCH:
-            return misses[closest]
-        has_skipped = any(miss.reason is Reason.NO_GROUP_TYPE for miss in misses)
-        return skipped[closest] if has_skipped else misses[closest]
 
-    return rule
+def _chain(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:
+    chain: dict[str, CompiledFlag] = {}
+    for flag in flags:
+        chain.update((each.key, each) for each in flag.needs)
+        chain[flag.key] = flag
+    return tuple(chain.values())
+
+
+def _joined_reads(needs: Needs, chain: Sequence[CompiledFlag]) -> Mapping[int, frozenset[str]]:
+    reads = {slot: frozenset(names) for slot, names in needs.names.items()}
+    for flag in chain:
+        for slot, names in flag.reads.items():
+            reads[slot] = reads.get(slot, frozenset()) | names
+    return reads

@@ -1,166 +1,114 @@
-"""All flags of a project, compiled: an immutable snapshot that is asked on the request path."""
+"""The library's face: flags of a document, evaluated for one user after the other."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
-
-from flagstream.errors import InvalidDefinitionError
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Self
 
 from .bucketing import utf8
-from .compiler import (
-    DEVICE,
-    PERSON,
-    SLOTS,
-    Actor,
-    Actors,
-    CompiledFlag,
-    Rule,
-    compile_flag,
-    group_slot,
-)
-from .evaluation import Evaluation, EvaluationContext, Reason
-from .model import MAX_INTEGER
-from .parse import parse_flag
+from .compilation import compile_project
+from .compiled_flags import CompiledFlags
+from .context import group_key_text
+from .context import person_properties as merged_person
+from .document import read_document
+from .evaluation import Evaluation
+from .project import parse_project
+from .slots import DEVICE, EMPTY, NOW, PERSON, Request
 
-_NO_ACTORS: list[Actor | None] = [None] * SLOTS
-_NO_PROPERTIES: Mapping[str, Any] = {}
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+Properties = Mapping[str, Any]
 
 
-class FlagSet:
+class FlagSet(CompiledFlags):
     """
-    Compiled flags in the order of their definition; immutable, compared by identity.
+    Flags that a backend evaluates in its own process.
 
-    Each flag is either in :attr:`person_flags` or, for one type, in :meth:`group_flags`. The
-    answers of the latter depend on nothing but this set, the group's key and the group's
-    properties. So a server can keep them ready, joined, until one of the three changes::
+    Immutable and safe to share between threads; a new document makes a new set::
 
-        ready = cache.get((flags, group_type, group_key))
-        if ready is None:
-            answers = flags.group_flags(group_type).evaluate(context)
-            ready = b",".join([answer.v2 for answer in answers])
-
-    and has only :attr:`person_flags` to evaluate for each request.
-
-    Attributes:
-        keys: Of the flags, in order.
-        needs_person: Some flag tests a property of the person.
-        group_types: Names of the types whose groups some flag looks at.
-        person_flags: The flags that look at the person, at groups of several types, or at nobody.
+        flags = FlagSet.from_definitions(document)
+        answer = flags.evaluate("user-1", groups={"organization": "acme"})["new-billing"]
+        answer.value, answer.decoded_payload, answer.reason
     """
 
-    def __init__(
-        self, flags: Iterable[CompiledFlag] = (), group_types: Mapping[str, int] | None = None
-    ) -> None:
+    @classmethod
+    def from_definitions(cls, document: Mapping[str, Any]) -> Self:
         """
-        Take *flags* in.
+        Compile a document; a flag that cannot be read answers ``failed``, the others work.
 
         Args:
-            group_types: Index by name, of all types that the project has.
+            document: What ``/flags/definitions`` answers: ``flags`` as a list of rows,
+                ``group_type_mapping`` of index as text to name, ``cohorts`` of id as text to
+                ``{"type", "values"}``. Cohorts may also be a list of rows as the API answers them,
+                static ones with their ``members`` among them. A flag that does not say
+                ``bucketing`` is PostHog's and hashes by sha1. ``property_matching_version`` and
+                ``timezone`` are 1 and UTC where they are missing.
+
+        Raises:
+            InvalidDefinitionError: The document itself has another shape.
         """
-        compiled = tuple(flags)
-        names = {group_slot(index): name for name, index in (group_types or {}).items()}
-        looked_at = frozenset[int]().union(*(flag.slots for flag in compiled))
-        self._rules = tuple(flag.rule for flag in compiled)
-        self._positions = {flag.key: at for at, flag in enumerate(compiled)}
-        self._looks_at_person = not looked_at.isdisjoint({PERSON, DEVICE})
-        self._group_slots = tuple((names[slot], slot) for slot in sorted(looked_at & names.keys()))
-        self.keys: Collection[str] = tuple(self._positions)
-        self.needs_person = any(PERSON in flag.reads for flag in compiled)
-        self.group_types = frozenset(name for name, _ in self._group_slots)
-        self._parts = self._split(compiled, names)
-        self._nothing = FlagSet() if compiled else self
-        self.person_flags = self._parts.get(None, self._nothing)
+        return cls.of(compile_project(parse_project(read_document(document))))
 
-    def _split(
-        self, flags: Sequence[CompiledFlag], names: Mapping[int, str]
-    ) -> Mapping[str | None, "FlagSet"]:
-        parts: defaultdict[str | None, list[CompiledFlag]] = defaultdict(list)
-        for flag in flags:
-            only = next(iter(flag.slots)) if len(flag.slots) == 1 else None
-            parts[None if only is None else names.get(only)].append(flag)
-        if len(parts) == 1:
-            return dict.fromkeys(parts, self)
-        types = {name: slot - group_slot(0) for slot, name in names.items()}
-        return {name: FlagSet(part, types) for name, part in parts.items()}
-
-    def group_flags(self, group_type: str) -> "FlagSet":
-        """Give the flags that look at groups of this type and at nothing else."""
-        return self._parts.get(group_type, self._nothing)
-
-    def evaluate(
-        self, context: EvaluationContext, keys: Collection[str] | None = None
-    ) -> Sequence[Evaluation]:
+    def evaluate(  # noqa: C901, PLR0913 -- calls would cost more than what is done in them
+        self,
+        distinct_id: str,
+        *,
+        groups: Mapping[str, str | float] = _NOTHING,
+        person_properties: Properties = _NOTHING,
+        group_properties: Mapping[str, Properties] = _NOTHING,
+        device_id: str | None = None,
+        flag_keys: Collection[str] | None = None,
+        now: datetime | None = None,
+    ) -> Mapping[str, Evaluation]:
         """
-        Evaluate in the order of definition. Total: every context has answers.
+        Evaluate flags for one user.
 
         Args:
-            keys: Of the flags to evaluate; unknown ones are passed over. None is all.
+            groups: Group key by name of its type; numbers count as their text. A group that is not
+                named is not known: nothing is remembered here.
+            person_properties: Values are JSON.
+            group_properties: By name of the group's type.
+            flag_keys: Of the flags to evaluate; unknown ones are left out of the answer, and those
+                of flags that are not active are answered with ``flag_disabled``. None is all that
+                are active.
+            now: With a time zone; None is the present. Only filters on dates look at it.
+
+        Returns:
+            By flag key, in the order of definition. Never raises, whatever the properties hold.
         """
-        actors = _NO_ACTORS.copy()
+        request = EMPTY.copy()
         if self._looks_at_person:
-            actors[PERSON] = (context.person_properties, utf8(context.distinct_id))
-            if context.device_id:
-                actors[DEVICE] = (context.person_properties, utf8(context.device_id))
-        groups, properties = context.groups, context.group_properties
+            if self._adds_to_person:
+                person_properties = merged_person(
+                    _NOTHING, person_properties, distinct_id, self.person_names
+                )
+            request[PERSON] = (person_properties, utf8(distinct_id))
+            if device_id:
+                request[DEVICE] = (person_properties, utf8(device_id))
         for group_type, slot in self._group_slots:
-            group_key = groups.get(group_type)
-            if group_key is not None:
-                actors[slot] = (properties.get(group_type, _NO_PROPERTIES), utf8(group_key))
-        answers: list[Evaluation] = []
-        for rule in self._rules if keys is None else self._rules_of(keys):
-            answers.append(rule(actors))  # noqa: PERF401 -- for one flag, half the time
+            key = groups.get(group_type)
+            name = key if isinstance(key, str) else group_key_text(key)
+            if name:
+                properties = group_properties.get(group_type, _NOTHING)
+                if self._looks_at_group_key:
+                    properties = {**properties, "$group_key": name}
+                request[slot] = (properties, name.encode("utf-8", "surrogatepass"))
+        if self._looks_at_time:
+            request[NOW] = _milliseconds(now)
+        if flag_keys is not None:
+            return self._answers_by_key(request, flag_keys)
+        if self._needs:
+            self._ask_first(request, self._needs)
+        answers: dict[str, Evaluation] = {}
+        for name, rule in self._named_rules:
+            answers[name] = rule(request)
         return answers
 
-    def _rules_of(self, keys: Collection[str]) -> Sequence[Rule]:
-        positions = {self._positions[key] for key in keys if key in self._positions}
-        return [self._rules[position] for position in sorted(positions)]
+    def _answers_by_key(self, request: Request, keys: Collection[str]) -> Mapping[str, Evaluation]:
+        answers = {answer.key: answer for answer in self._ask_for(request, keys)}
+        answers.update((key, self._disabled[key]) for key in keys if key in self._disabled)
+        return answers
 
 
-def compile_flags(rows: Mapping[str, Mapping[str, Any]], group_types: Mapping[str, int]) -> FlagSet:
-    """
-    Compile the flags that are active and not deleted. Total.
-
-    A row that does not parse becomes a flag that answers ``failed``; the others work.
-
-    Args:
-        rows: As stored, by flag key.
-        group_types: Index by name.
-    """
-    return FlagSet(
-        (
-            _compile(key, row)
-            for key, row in rows.items()
-            if row.get("active", True) is not False and row.get("deleted", False) is not True
-        ),
-        group_types,
-    )
-
-
-def _compile(key: str, row: Mapping[str, Any]) -> CompiledFlag:
-    try:
-        return compile_flag(parse_flag(row))
-    except InvalidDefinitionError:
-        return _failing(key, row)
-
-
-def _failing(key: str, row: Mapping[str, Any]) -> CompiledFlag:
-    answer = Evaluation(
-        id=_count(row, "id"),
-        key=utf8(key).decode(errors="replace"),
-        version=_count(row, "version"),
-        enabled=False,
-        reason=Reason.FLAG_DATA_PARSING_ERROR,
-        description="The flag's definition cannot be read",
-        failed=True,
-    )
-    nobody = frozenset[int]()
-
-    def rule(_: Actors) -> Evaluation:
-        return answer
-
-    return CompiledFlag(answer.key, rule, slots=nobody, reads=nobody, is_hashed=False)
-
-
-def _count(row: Mapping[str, Any], name: str) -> int:
-    value = row.get(name)
-    return value if type(value) is int and 0 <= value <= MAX_INTEGER else 0
+def _milliseconds(now: datetime | None) -> int:
+    moment = datetime.now(UTC) if now is None else now
+    return int(moment.timestamp() * 1000)

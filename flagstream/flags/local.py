@@ -1,90 +1,303 @@
-"""The document by which server SDKs evaluate flags themselves."""
+"""
+The document by which server SDKs evaluate flags themselves.
 
-import re
-from collections.abc import Mapping, Sequence
+Whatever an SDK decides alone, it must decide as the server would. So a flag that some SDK could
+judge differently is marked with ``ensure_experience_continuity``, at which every SDK asks the
+server. SDKs differ in what they judge alike, hence a document for each that is known.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from flagstream.errors import InvalidDefinitionError
+import orjson
 
-from .compiler import compile_flag
-from .model import Condition, FlagDefinition
-from .parse import aggregation, parse_flag, source
+from .compilation import CompiledProject, sound_cohorts
+from .compiler import CompiledFlag, is_alone
+from .model import Condition, FlagDefinition, PropertyFilter, PropertyGroup
+from .parse import PROPERTY_TYPES, aggregation, leaves, source
+from .portable import Sdk, is_portable, value_differs
+from .project import ParsedProject
 
-# Classes that RE2 reads as ASCII and some SDK reads as Unicode, or the other way round.
-_DIFFERING_CLASS = re.compile(r"\\[dDsSwW]")
+ORIGINAL = "original_filters"
+"""A member that no SDK reads: the rules as they are stored, where others are sent."""
+
+_NEVER_GIVEN = "$flagstream_asks_server"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalDefinitions:
+    """
+    The documents of a project.
+
+    Attributes:
+        documents: JSON for each SDK.
+    """
+
+    documents: Mapping[Sdk, bytes]
+    fragments: Mapping[str, "_Fragment"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fragment:
+    """One flag in the documents, and all that it was made of."""
+
+    definition: FlagDefinition
+    compiled: CompiledFlag | None
+    remembers_groups: bool
+    documents: Mapping[Sdk, bytes]
 
 
 def local_definitions(
-    rows: Mapping[str, Mapping[str, Any]], group_types: Mapping[str, int]
-) -> dict[str, Any]:
+    project: CompiledProject, *, remembers_groups: bool, before: LocalDefinitions | None = None
+) -> LocalDefinitions:
     """
-    Make the document: inactive flags are in it, deleted ones and mere remote configuration not.
+    Make the documents: inactive flags are in them, deleted ones and mere configuration not.
 
-    A flag that an SDK would judge differently is marked with ``ensure_experience_continuity``, at
-    which every SDK asks the server. A row that does not parse is left out, with the same effect.
+    A row that cannot be read is left out, which makes SDKs ask the server as well.
 
     Args:
-        rows: As stored, by flag key.
-        group_types: Index by name.
+        remembers_groups: Groups that a request leaves out may be filled from the session's.
+        before: What was made last; what has not changed since is taken from there.
     """
-    definitions = [definition for row in rows.values() for definition in _parsed(row)]
-    return {
-        "flags": [_document(each) for each in definitions],
-        "group_type_mapping": {str(index): name for name, index in group_types.items()},
-        "cohorts": {},
+    local = _Local(project, remembers_groups=remembers_groups)
+    known: Mapping[str, _Fragment] = {} if before is None else before.fragments
+    fragments = {
+        key: local.fragment(definition, known.get(key))
+        for key, definition in project.parsed.flags.items()
+        if not definition.is_remote_configuration
     }
-
-
-def _parsed(row: Mapping[str, Any]) -> Sequence[FlagDefinition]:
-    try:
-        definition = parse_flag(row)
-    except InvalidDefinitionError:
-        return ()
-    return () if definition.deleted or definition.is_remote_configuration else (definition,)
-
-
-def _document(definition: FlagDefinition) -> dict[str, Any]:
-    return {
-        "id": definition.id,
-        "team_id": 1,
-        "key": definition.key,
-        "name": definition.name or "",
-        "filters": _filters(definition),
-        "active": definition.active,
-        "deleted": False,
-        "version": definition.version,
-        "ensure_experience_continuity": _asks_server(definition),
-        "bucketing": definition.bucketing,
-        "bucketing_identifier": definition.bucketing_identifier,
-        "evaluation_runtime": definition.evaluation_runtime or "all",
-        "evaluation_contexts": list(definition.evaluation_contexts or ()),
-        "has_encrypted_payloads": False,
-        "has_experiment": False,
+    rest = orjson.dumps(local.rest(), option=orjson.OPT_SORT_KEYS)[1:]
+    documents = {
+        sdk: b'{"flags":[%b],%b' % (b",".join([f.documents[sdk] for f in fragments.values()]), rest)
+        for sdk in Sdk
     }
+    return LocalDefinitions(documents=documents, fragments=fragments)
 
 
-def _filters(definition: FlagDefinition) -> dict[str, Any]:
-    filters = definition.filters.model_dump(mode="json", exclude_unset=True)
-    return {"groups": [], **filters}
+class _Local:
+    """Decides what an SDK may decide alone."""
 
+    def __init__(self, project: CompiledProject, *, remembers_groups: bool) -> None:
+        self._parsed: ParsedProject = project.parsed
+        self._compiled = project.by_key
+        self._missing = project.missing
+        self._remembers_groups = remembers_groups
+        self._cohorts = {
+            each.id: each for each in sound_cohorts(project.parsed) if not each.is_static
+        }
+        self._asking: dict[tuple[str, Sdk], bool] = {}
+        self._differing: dict[tuple[int, Sdk], bool] = {}
 
-def _asks_server(definition: FlagDefinition) -> bool:
-    """Tell whether an SDK alone could come to another answer than the server."""
-    conditions = definition.filters.groups or ()
-    return (
-        bool(definition.ensure_experience_continuity)
-        or (definition.bucketing == "murmur3" and compile_flag(definition).is_hashed)
-        or len({condition.variant for condition in conditions}) > 1
-        or any(_differs(definition, condition) for condition in conditions)
-    )
+    def rest(self) -> dict[str, Any]:
+        """Make the members beside the flags."""
+        portable, others = dict[str, Any](), dict[str, Any]()
+        for key, each in self._cohorts.items():
+            rules = self._property_group(each.filters.properties)
+            if is_portable(each):
+                portable[str(key)] = rules
+            else:
+                others[str(key)] = {**rules, "group_type_index": each.group_type_index}
+        return {
+            "group_type_mapping": {
+                str(index): name for name, index in self._parsed.group_types.items()
+            },
+            "cohorts": portable,
+            # No SDK knows these; it asks the server for a cohort that is not in `cohorts`.
+            "other_cohorts": others,
+            "property_matching_version": self._parsed.matching.version,
+            "timezone": str(self._parsed.matching.timezone),
+        }
 
+    def fragment(self, definition: FlagDefinition, known: _Fragment | None) -> _Fragment:
+        """Make one flag, or keep it where all that it was made of is the same."""
+        compiled = self._compiled.get(definition.key)
+        if (
+            known is not None
+            and known.definition is definition
+            and known.compiled is compiled
+            and known.remembers_groups is self._remembers_groups
+            and is_alone(definition)
+        ):
+            return known
+        document = self._document(definition)
+        asking = {**document, "ensure_experience_continuity": True}
+        alone = self._guarded(definition, document)
+        asked = orjson.dumps(asking)
+        answered = asked if alone is None else orjson.dumps(alone)
+        return _Fragment(
+            definition=definition,
+            compiled=compiled,
+            remembers_groups=self._remembers_groups,
+            documents={
+                sdk: asked if self.asks_server(definition.key, sdk) else answered for sdk in Sdk
+            },
+        )
 
-def _differs(definition: FlagDefinition, condition: Condition) -> bool:
-    """Tell whether SDKs read a condition differently: who it is about, or one of its tests."""
-    aggregated = aggregation(definition, condition)
-    return aggregated != definition.filters.aggregation_group_type_index or any(
-        source(test, aggregated) != aggregated
-        or (test.value is None and test.operator not in {"is_set", "is_not_set"})
-        or ("regex" in test.operator and _DIFFERING_CLASS.search(str(test.value)) is not None)
-        for test in condition.properties or ()
-    )
+    def asks_server(self, key: str, sdk: Sdk) -> bool:
+        """Tell whether an SDK alone could come to another answer about a flag than the server."""
+        place = (key, sdk)
+        if place not in self._asking:
+            compiled = self._compiled.get(key)
+            # First those that it follows from, so that long chains are no deep recursion.
+            for each in (*((need.key for need in compiled.needs) if compiled else ()), key):
+                if (each, sdk) not in self._asking:
+                    self._asking[each, sdk] = self._asks_server(each, sdk)
+        return self._asking[place]
+
+    def _asks_server(self, key: str, sdk: Sdk) -> bool:
+        definition = self._parsed.flags.get(key)
+        if definition is None or key in self._missing:
+            return True
+        if not definition.active:
+            return False
+        compiled, filters = self._compiled[key], definition.filters
+        conditions = filters.groups or ()
+        return (
+            bool(definition.ensure_experience_continuity)
+            or bool(filters.feature_enrollment)
+            or (definition.bucketing == "murmur3" and compiled.is_hashed)
+            # Where no group is named, the server holds out by the empty key.
+            or (filters.holdout is not None and filters.aggregation_group_type_index is not None)
+            # A condition that an SDK cannot judge does not keep it from judging the next one.
+            or (len(conditions) > 1 and bool(filters.early_exit))
+            or len({condition.variant for condition in conditions}) > 1
+            or any(self._differs(definition, condition, sdk) for condition in conditions)
+        )
+
+    def _differs(self, definition: FlagDefinition, condition: Condition, sdk: Sdk) -> bool:
+        """Tell whether SDKs read a condition differently: who it is about, or one of its tests."""
+        aggregated = aggregation(definition, condition)
+        return aggregated != definition.filters.aggregation_group_type_index or any(
+            self._test_differs(test, aggregated, sdk) for test in condition.properties or ()
+        )
+
+    def _test_differs(self, test: PropertyFilter, aggregated: int | None, sdk: Sdk) -> bool:
+        if test.type == "flag":
+            return aggregated is not None or self._dependency_differs(test, sdk)
+        if test.type == "cohort":
+            return aggregated is not None or self._cohort_differs(test.value, sdk)
+        return (
+            test.type not in PROPERTY_TYPES
+            or test.type == "person_metadata"
+            or source(test, aggregated) != aggregated
+            or value_differs(test, sdk)
+        )
+
+    def _cohort_differs(self, cohort_id: int, sdk: Sdk) -> bool:
+        cohort, place = self._cohorts.get(cohort_id), (cohort_id, sdk)
+        if cohort is None or not is_portable(cohort):
+            return True
+        # Once for each: cohorts that name each other many times are as many ways through.
+        if place not in self._differing:
+            tests = leaves(cohort.filters.properties)
+            self._differing[place] = any(self._test_differs(test, None, sdk) for test in tests)
+        return self._differing[place]
+
+    def _dependency_differs(self, test: PropertyFilter, sdk: Sdk) -> bool:
+        key = self._parsed.resolve(test)
+        definition = None if key is None else self._parsed.flags.get(key)
+        if definition is None or test.operator != "flag_evaluates_to" or test.value is None:
+            return True
+        # Who does not see a flag takes it for false, which SDKs do not know.
+        return (
+            definition.evaluation_runtime not in (None, "all")
+            or bool(definition.evaluation_contexts)
+            or bool(definition.is_remote_configuration)
+            or definition.bucketing_identifier == "device_id"
+            or definition.filters.aggregation_group_type_index is not None
+            or self.asks_server(definition.key, sdk)
+        )
+
+    def _guarded(
+        self, definition: FlagDefinition, document: dict[str, Any]
+    ) -> dict[str, Any] | None:
+        """
+        Make a flag of groups so that an SDK asks the server where no group is named.
+
+        SDKs take a group that is not named for none, where the server may remember one. Nothing
+        makes an SDK ask for just that, so the rules are written otherwise: each condition is about
+        the group by itself; then comes one that ends the evaluation for every group, as it lets in
+        none; and behind it one that no SDK can judge, which only who names no group comes to.
+
+        Returns:
+            None where the rules cannot be written so.
+        """
+        filters, index = document["filters"], definition.filters.aggregation_group_type_index
+        if index is None or not self._remembers_groups or not definition.active:
+            return document
+        conditions = definition.filters.groups or ()
+        if definition.filters.early_exit or any(
+            each.rollout_percentage not in (None, 100) for each in conditions[:-1]
+        ):
+            return None
+        about = {"aggregation_group_type_index": index}
+        asks = {"key": _NEVER_GIVEN, "type": "person", "operator": "is_set", "value": "is_set"}
+        return {
+            **document,
+            "bucketing_identifier": None,
+            "filters": {
+                **filters,
+                "aggregation_group_type_index": None,
+                "early_exit": True,
+                "groups": [
+                    *({**each, **about} for each in filters["groups"]),
+                    {"properties": [], "rollout_percentage": 0, **about},
+                    {"properties": [asks], "rollout_percentage": 100},
+                ],
+            },
+            ORIGINAL: filters,
+        }
+
+    def _document(self, definition: FlagDefinition) -> dict[str, Any]:
+        return {
+            "id": definition.id,
+            "team_id": 1,
+            "key": definition.key,
+            "name": definition.name or "",
+            "filters": self._filters(definition),
+            "active": definition.active,
+            "deleted": False,
+            "version": definition.version,
+            "ensure_experience_continuity": bool(definition.ensure_experience_continuity),
+            "bucketing": definition.bucketing,
+            "bucketing_identifier": definition.bucketing_identifier,
+            "evaluation_runtime": definition.evaluation_runtime or "all",
+            "evaluation_contexts": list(definition.evaluation_contexts or ()),
+            "has_encrypted_payloads": False,
+            "has_experiment": False,
+        }
+
+    def _filters(self, definition: FlagDefinition) -> dict[str, Any]:
+        filters = definition.filters.model_dump(mode="json", exclude_unset=True)
+        conditions = definition.filters.groups or ()
+        filters["groups"] = [
+            {**sent, "properties": [self._filter(test) for test in condition.properties or ()]}
+            for condition, sent in zip(conditions, filters.get("groups") or (), strict=True)
+        ]
+        return filters
+
+    def _property_group(self, group: PropertyGroup) -> dict[str, Any]:
+        return {
+            "type": group.type,
+            "values": [
+                self._property_group(each)
+                if isinstance(each, PropertyGroup)
+                else self._filter(each)
+                for each in group.values
+            ],
+        }
+
+    def _filter(self, test: PropertyFilter) -> dict[str, Any]:
+        sent = test.model_dump(mode="json", exclude_unset=True)
+        if test.type != "flag":
+            return sent
+        key = self._parsed.resolve(test)
+        return {**sent, "key": key or test.key, "dependency_chain": self._chain(key)}
+
+    def _chain(self, key: str | None) -> list[str]:
+        """Order what a flag follows from; empty where something is missing or there is no end."""
+        if key is None or key not in self._parsed.flags or key in self._missing:
+            return []
+        compiled = self._compiled.get(key)
+        return [*(each.key for each in compiled.needs), key] if compiled else [key]

@@ -1,20 +1,36 @@
 """From a stored row to a definition, or to everything that is wrong with it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
 from flagstream.errors import InvalidDefinitionError, Problem
 
-from .model import Condition, FlagDefinition, PropertyFilter
+from .model import (
+    CohortDefinition,
+    Condition,
+    FlagDefinition,
+    Part,
+    PropertyFilter,
+    PropertyGroup,
+)
 from .patterns import PatternError, compile_pattern
 
+MAX_LEVELS = 16
+"""Of groups within groups in a cohort."""
+
+_COHORT_OPERATORS = (None, "exact", "in", "not_in")
+PROPERTY_TYPES = ("person", "group", "person_metadata")
+_OTHER_OPERATORS = ("in", "not_in", "flag_evaluates_to")
+
+Row = Mapping[str, Any]
 _Path = tuple[int | str, ...]
 _Found = Iterator[tuple[_Path, str, Any]]
+_P = TypeVar("_P", bound=Part)
 
 
-def parse_flag(row: Mapping[str, Any]) -> FlagDefinition:
+def parse_flag(row: Row) -> FlagDefinition:
     """
     Check a row and bring it into canonical form.
 
@@ -25,28 +41,47 @@ def parse_flag(row: Mapping[str, Any]) -> FlagDefinition:
         InvalidDefinitionError: With all problems, each with its JSON path, what was expected
             and what was found.
     """
+    return parse_as(FlagDefinition, row, _FLAG_CHECKS)
+
+
+def parse_cohort(row: Row) -> CohortDefinition:
+    """
+    Check a cohort's row and bring it into canonical form, likewise.
+
+    Raises:
+        InvalidDefinitionError: With all problems.
+    """
+    return parse_as(CohortDefinition, row, _COHORT_CHECKS)
+
+
+def parse_as(model: type[_P], row: Row, checks: Sequence[Callable[[Row], _Found]] = ()) -> _P:
+    """
+    Check that something has the shape of a model, and whatever else there is to check.
+
+    Raises:
+        InvalidDefinitionError: With all problems.
+    """
+    problems: list[Problem] = []
+    definition: _P | None = None
     try:
-        definition = FlagDefinition.model_validate(row)
+        definition = model.model_validate(row)
     except ValidationError as error:
-        raise InvalidDefinitionError([*map(_problem, error.errors(include_url=False))]) from None
-    problems = [
-        Problem(path=_json_path(path), expected=expected, got=got)
-        for check in _CHECKS
-        for path, expected, got in check(definition)
-    ]
-    if problems:
+        problems.extend(map(_problem, error.errors(include_url=False)))
+    # On the row, so that they find theirs also where something else is wrong.
+    known = {problem.path for problem in problems}
+    for check in checks:
+        for path, expected, got in check(row):
+            if (at := _json_path(path)) not in known:
+                problems.append(Problem(path=at, expected=expected, got=got))
+    if definition is None or problems:
         raise InvalidDefinitionError(problems)
     return definition
 
 
 def aggregation(definition: FlagDefinition, condition: Condition) -> int | None:
     """Tell which type of group a condition is about; None is the person."""
-    given = condition if _names_aggregation(condition) else definition.filters
-    return given.aggregation_group_type_index
-
-
-def _names_aggregation(condition: Condition) -> bool:
-    return "aggregation_group_type_index" in condition.model_fields_set
+    is_own = "aggregation_group_type_index" in condition.model_fields_set
+    return (condition if is_own else definition.filters).aggregation_group_type_index
 
 
 def source(test: PropertyFilter, aggregated: int | None) -> int | None:
@@ -56,63 +91,156 @@ def source(test: PropertyFilter, aggregated: int | None) -> int | None:
     Args:
         aggregated: What the filter's condition is about.
     """
-    if test.type == "person":
+    if test.type != "group":
         return None
     return aggregated if test.group_type_index is None else test.group_type_index
 
 
-def _check_sources(definition: FlagDefinition) -> _Found:
-    for path, condition, test in _filters(definition):
-        if test.type == "group" and source(test, aggregation(definition, condition)) is None:
-            yield (*path, "group_type_index"), "the index of a group type", None
+def leaves(group: PropertyGroup) -> Iterator[PropertyFilter]:
+    """Walk through all tests of a cohort."""
+    pending = [group]
+    while pending:
+        for entry in pending.pop().values:
+            if isinstance(entry, PropertyGroup):
+                pending.append(entry)
+            else:
+                yield entry
 
 
-def _check_patterns(definition: FlagDefinition) -> _Found:
-    for path, _, test in _filters(definition):
-        if test.operator not in {"regex", "not_regex"} or test.value is None:
-            continue
-        if not isinstance(test.value, str):
-            yield (*path, "value"), "a regular expression", test.value
-            continue
-        try:
-            compile_pattern(test.value)
-        except PatternError as error:
-            yield (*path, "value"), f"a regular expression of RE2 ({error})", test.value
+def levels(group: PropertyGroup) -> int:
+    """Count how deep groups are within groups."""
+    count, level = 0, [group]
+    while level:
+        count += 1
+        entries = [entry for each in level for entry in each.values]
+        level = [entry for entry in entries if isinstance(entry, PropertyGroup)]
+    return count
 
 
-def _check_variants(definition: FlagDefinition) -> _Found:
-    multivariate = definition.filters.multivariate
-    variants = (multivariate and multivariate.variants) or ()
+def _check_sources(row: Row) -> _Found:
+    """A test of a group's property must say of which group, or stand in a condition about one."""
+    flag_type = _object(row.get("filters")).get("aggregation_group_type_index")
+    for path, condition, test in _conditions(row):
+        named = (test.get("group_type_index"), condition.get("aggregation_group_type_index"))
+        is_own = "aggregation_group_type_index" in condition
+        if test.get("type") == "group" and named[0] is None:
+            if (named[1] if is_own else flag_type) is None:
+                yield (*path, "group_type_index"), "the index of a group type", None
+        elif test.get("type") == "behavioral":
+            yield (*path, "type"), "no behavioral test outside of a cohort", "behavioral"
+
+
+def _check_filters(row: Row) -> _Found:
+    for path, _, test in _conditions(row):
+        yield from _check_filter(path, test)
+
+
+def _check_filter(path: _Path, test: Row) -> _Found:
+    """An operator must suit what is tested, and a value the operator."""
+    operator, value = test.get("operator"), test.get("value")
+    if test.get("type") == "cohort":
+        if operator not in _COHORT_OPERATORS:
+            yield (*path, "operator"), "'in' or 'not_in'", operator
+        if type(value) is not int:
+            yield (*path, "value"), "the id of a cohort", value
+    elif test.get("type") in PROPERTY_TYPES:
+        if operator in _OTHER_OPERATORS:
+            yield (*path, "operator"), "an operator for properties", operator
+        expected = _pattern_problem(value) if operator in ("regex", "not_regex") else None
+        if expected is not None:
+            yield (*path, "value"), expected, value
+
+
+def _pattern_problem(pattern: Any) -> str | None:
+    if pattern is None:
+        return None
+    if not isinstance(pattern, str):
+        return "a regular expression"
+    try:
+        compile_pattern(pattern)
+    except PatternError as error:
+        return f"a regular expression of RE2 ({error})"
+    return None
+
+
+def _check_variants(row: Row) -> _Found:
+    multivariate = _object(_object(row.get("filters")).get("multivariate"))
     seen: set[str] = set()
-    for index, variant in enumerate(variants):
-        if variant.key in seen:
+    for index, variant in enumerate(_list(multivariate.get("variants"))):
+        key = _object(variant).get("key")
+        if not isinstance(key, str):
+            continue
+        if key in seen:
             path = ("filters", "multivariate", "variants", index, "key")
-            yield path, "a key that no other variant has", variant.key
-        seen.add(variant.key)
+            yield path, "a key that no other variant has", key
+        seen.add(key)
 
 
-def _check_identifier(definition: FlagDefinition) -> _Found:
-    if definition.ensure_experience_continuity and definition.bucketing_identifier == "device_id":
+def _check_members(row: Row) -> _Found:
+    is_continuous = row.get("ensure_experience_continuity")
+    if is_continuous and row.get("bucketing_identifier") == "device_id":
         path = ("ensure_experience_continuity",)
-        yield (
-            path,
-            "false, as the flag is bucketed by device",
-            definition.ensure_experience_continuity,
-        )
+        yield path, "false, as the flag is bucketed by device", is_continuous
+    if row.get("archived") is True and row.get("active", True) is True:
+        yield ("active",), "false, as the flag is archived", True
 
 
-_CHECKS: Sequence[Callable[[FlagDefinition], _Found]] = (
+def _check_cohort(row: Row) -> _Found:
+    """A cohort of groups looks at those groups alone, a cohort of persons never at groups."""
+    own = row.get("group_type_index")
+    if _list(row.get("members")) and row.get("is_static") is not True:
+        yield ("members",), "no members, as the cohort is not static", row["members"]
+    top = _object(row.get("filters")).get("properties")
+    level: list[tuple[_Path, Row]] = [(("filters", "properties"), _object(top))]
+    for depth in range(MAX_LEVELS + 1):
+        below: list[tuple[_Path, Row]] = []
+        for path, group in level:
+            if depth == MAX_LEVELS:
+                yield path, f"at most {MAX_LEVELS} levels of groups", group
+                return
+            for index, entry in enumerate(_list(group.get("values"))):
+                at = (*path, "values", index)
+                if "values" in _object(entry):
+                    below.append((at, entry))
+                else:
+                    yield from _check_leaf(at, _object(entry), own)
+        level = below
+
+
+def _check_leaf(path: _Path, leaf: Row, own: Any) -> _Found:
+    yield from _check_filter(path, leaf)
+    kind, index = leaf.get("type"), leaf.get("group_type_index")
+    if own is None and kind == "group":
+        yield (*path, "type"), "a test of persons, as the cohort is of persons", kind
+    elif own is not None and kind in ("person", "person_metadata", "behavioral"):
+        yield (*path, "type"), "a test of groups, as the cohort is of groups", kind
+    elif kind == "group" and index is not None and index != own:
+        yield (*path, "group_type_index"), f"{own}, the cohort's own", index
+
+
+_FLAG_CHECKS: Sequence[Callable[[Row], _Found]] = (
     _check_sources,
-    _check_patterns,
+    _check_filters,
     _check_variants,
-    _check_identifier,
+    _check_members,
 )
+_COHORT_CHECKS: Sequence[Callable[[Row], _Found]] = (_check_cohort,)
 
 
-def _filters(definition: FlagDefinition) -> Iterator[tuple[_Path, Condition, PropertyFilter]]:
-    for at, condition in enumerate(definition.filters.groups or ()):
-        for index, test in enumerate(condition.properties or ()):
-            yield ("filters", "groups", at, "properties", index), condition, test
+def _conditions(row: Row) -> Iterator[tuple[_Path, Row, Row]]:
+    for at, condition in enumerate(_list(_object(row.get("filters")).get("groups"))):
+        for index, test in enumerate(_list(_object(condition).get("properties"))):
+            yield ("filters", "groups", at, "properties", index), condition, _object(test)
+
+
+def _object(value: Any) -> Row:
+    # Nearly all are dictionaries, and asking for the abstract class takes ten times as long.
+    is_object = type(value) is dict or isinstance(value, Mapping)
+    return cast("Row", value) if is_object else {}
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
 
 
 def _problem(error: Mapping[str, Any]) -> Problem:
@@ -125,4 +253,8 @@ def _problem(error: Mapping[str, Any]) -> Problem:
 
 
 def _json_path(path: _Path) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "$" + "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}"
+        for part in path
+        if not (isinstance(part, str) and part.startswith("\0"))
+    )

@@ -1,11 +1,12 @@
 """
-From captured events to records of the log.
+From captured events, and from what a flag request tells of a person, to records of the log.
 
 Knows neither HTTP nor names of the wire. Only changes of state are sent: an update that the view
 shows already is left out, unless something is in flight that could change that.
 """
 
+from .continuity import Continuity
 from .service import Ingest, Ingested
 from .warnings import WarningSamples
 
-__all__ = ["Ingest", "Ingested", "WarningSamples"]
+__all__ = ["Continuity", "Ingest", "Ingested", "WarningSamples"]

@@ -2,7 +2,7 @@
 
 from aiohttp import hdrs, web
 
-from flagstream.errors import NotFoundError, UnauthenticatedError
+from flagstream.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from flagstream.ports import Project, Projects
 
 from . import keys
@@ -15,8 +15,9 @@ def project_of_key(request: web.Request) -> Project:
     Read the project that the request's secret key belongs to.
 
     Raises:
-        UnauthenticatedError: The key is missing, unknown, or not of the project that ``token`` or
-            the path names.
+        UnauthenticatedError: The key is missing or unknown, or the token is.
+        ForbiddenError: The token is of another project.
+        NotFoundError: The path names another project.
     """
     scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
     if scheme.lower() != "bearer" or not key:
@@ -28,7 +29,8 @@ def project_of_key(request: web.Request) -> Project:
         raise UnauthenticatedError("The secret key is unknown.")
     token = request.query.get("token")
     if token is not None and token != project.token:
-        raise UnauthenticatedError("The secret key and the token are not of the same project.")
+        known_project(request.app[keys.PROJECTS], token)
+        raise ForbiddenError("The secret key and the token are not of the same project.")
     _check_path(request, project)
     return project
 

@@ -1,35 +1,40 @@
 """From what a flag request names and what is remembered to the evaluations of its flags."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from flagstream.flags import Evaluation, EvaluationContext, FlagSet
-from flagstream.ports import Catalog, Projects, ProjectSnapshot, StateView
+from flagstream.errors import UnavailableError
+from flagstream.flags import (
+    CompiledFlags,
+    Evaluation,
+    EvaluationContext,
+    group_properties,
+    person_properties,
+)
+from flagstream.ingest import Continuity
+from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
 _NOTHING: Mapping[str, Any] = {}
-# Properties of a first visit: where they are unknown, today's are the first.
-_INITIAL = {
-    name: f"$initial_{name.removeprefix('$')}"
-    for name in (
-        *("$app_build", "$app_name", "$app_namespace", "$app_version"),
-        *("$browser", "$browser_version", "$device_type", "$os", "$os_name", "$os_version"),
-        *("$current_url", "$host", "$pathname", "$referrer", "$referring_domain"),
-        *("$raw_user_agent", "$screen_height", "$screen_width"),
-        *("$viewport_height", "$viewport_width"),
-        *("utm_source", "utm_medium", "utm_campaign", "utm_content", "utm_name", "utm_term"),
-        *("gclid", "gad_source", "gclsrc", "dclid", "gbraid", "wbraid", "fbclid", "msclkid"),
-        *("twclid", "li_fat_id", "mc_cid", "igshid", "ttclid", "rdt_cid", "epik", "qclid"),
-        *("sccid", "irclid", "_kx"),
-    )
-}
-
-
 # Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
 _COMPARABLE = (str, int, bool, type(None))
 _READY_BYTES = 32 * 1024 * 1024
+
+
+class Asked(NamedTuple):
+    """
+    A flag request, and when and from where it came.
+
+    Attributes:
+        runtime: ``server`` or ``client``; None where that is not known.
+    """
+
+    project_id: int
+    request: FlagsRequest
+    now_ms: int
+    runtime: str | None = None
 
 
 class _Ready:
@@ -37,20 +42,18 @@ class _Ready:
     Joined answers of pure group flags: a function of the flags, the group and its properties.
 
     Attributes:
-        flags: Those that the answers were made with; others start anew.
-        answers: By type and key: the properties that it was made of, and the answer.
+        flags: All of the project that the answers were made with; others start anew.
+        answers: By flags, type and key: the properties that it was made of, and the answer.
     """
 
     __slots__ = ("answers", "flags", "size_bytes")
 
-    def __init__(self, flags: FlagSet) -> None:
+    def __init__(self, flags: CompiledFlags) -> None:
         self.flags = flags
-        self.answers: dict[tuple[str, str | None], tuple[Mapping[str, Any], bytes]] = {}
+        self.answers: dict[tuple[object, ...], tuple[Mapping[str, Any], bytes]] = {}
         self.size_bytes = 0
 
-    def put(
-        self, place: tuple[str, str | None], properties: Mapping[str, Any], answer: bytes
-    ) -> None:
+    def put(self, place: tuple[object, ...], properties: Mapping[str, Any], answer: bytes) -> None:
         """Keep an answer; all are dropped where they would take more memory than they may."""
         if self.size_bytes > _READY_BYTES:
             self.answers.clear()
@@ -67,112 +70,173 @@ class FlagAnswers:
         self._view = view
         self._ready: dict[int, _Ready] = {}
 
-    def evaluate(self, project_id: int, asked: FlagsRequest, now_ms: int) -> Sequence[Evaluation]:
-        """Evaluate the flags that are asked for."""
-        if asked.disable_flags:
-            return ()
-        snapshot = self._catalog.project(project_id)
-        groups = self._filled(project_id, snapshot, asked, now_ms)
-        context = self._context(project_id, snapshot.flags, asked, groups)
-        return snapshot.flags.evaluate(context, asked.flag_keys)
+    def evaluate(self, asked: Asked) -> Sequence[Evaluation]:
+        """
+        Evaluate the flags that are asked for.
 
-    def v2(self, project_id: int, asked: FlagsRequest, now_ms: int) -> tuple[bytes, bool]:
+        Where something that is stored cannot be read now, the flags that need it fail, and the
+        others are answered.
+        """
+        if asked.request.disable_flags:
+            return ()
+        snapshot = self._catalog.project(asked.project_id)
+        flags = self.visible(snapshot, asked)
+        return _Reading(self._view, snapshot, asked).answers(flags)
+
+    def v2(self, asked: Asked) -> tuple[bytes, bool]:
         """
         Answer in the shape of version 2, as far as possible with what is ready.
 
         Returns:
             The members of ``flags``, encoded, and whether a flag failed.
         """
-        if asked.disable_flags or asked.flag_keys is not None:
-            return join_v2(self.evaluate(project_id, asked, now_ms))
-        snapshot = self._catalog.project(project_id)
-        flags, groups = snapshot.flags, asked.groups
-        if not flags.group_types <= groups.keys():
-            groups = self._filled(project_id, snapshot, asked, now_ms)
-        ready = self._ready.get(project_id)
-        if ready is None or ready.flags is not flags:
-            ready = self._ready[project_id] = _Ready(flags)
+        request = asked.request
+        if request.disable_flags or request.flag_keys is not None:
+            return join_v2(self.evaluate(asked))
+        try:
+            return self._ready_v2(asked)
+        except UnavailableError:
+            return join_v2(self.evaluate(asked))
+
+    @staticmethod
+    def visible(snapshot: ProjectSnapshot, asked: Asked) -> CompiledFlags:
+        """Pick the flags that whoever asks may see."""
+        return snapshot.flags.visible(asked.runtime, asked.request.evaluation_contexts)
+
+    def _ready_v2(self, asked: Asked) -> tuple[bytes, bool]:
+        snapshot = self._catalog.project(asked.project_id)
+        flags = self.visible(snapshot, asked)
+        reading = _Reading(self._view, snapshot, asked)
+        groups = reading.groups(flags)
+        ready = self._ready.get(asked.project_id)
+        if ready is None or ready.flags is not snapshot.flags:
+            ready = self._ready[asked.project_id] = _Ready(snapshot.flags)
         parts = []
         for group_type in flags.group_types:
-            group_key = groups.get(group_type)
-            part = self._group_part(project_id, ready, group_type, group_key, asked)
+            part = self._group_part(ready, flags, group_type, groups.get(group_type), asked)
             if part:
                 parts.append(part)
         has_failed = False
         if flags.person_flags.keys:
-            context = self._context(project_id, flags.person_flags, asked, groups)
-            part, has_failed = join_v2(flags.person_flags.evaluate(context))
+            context = reading.context(flags.person_flags, groups)
+            part, has_failed = join_v2(flags.person_flags.answers(context))
             parts.append(part)
+        if reading.unread:
+            raise UnavailableError("The state cannot be read at the moment.")
         return b",".join(parts), has_failed
 
     def _group_part(
         self,
-        project_id: int,
         ready: _Ready,
+        flags: CompiledFlags,
         group_type: str,
         group_key: str | None,
-        asked: FlagsRequest,
+        asked: Asked,
     ) -> bytes:
         """Answer the flags that look at one group and nothing else."""
         stored = _NOTHING
         if group_key is not None:
+            project_id = asked.project_id
             stored = self._view.group_properties(project_id, group_type, group_key) or _NOTHING
-            named = asked.group_properties.get(group_type)
+            named = asked.request.group_properties.get(group_type)
             if named and not _are_known(named, stored):
                 named = {**stored, **named}
-                return _evaluate_group(ready.flags, group_type, group_key, named)
-        place = (group_type, group_key)
+                return _evaluate_group(flags, group_type, group_key, named)
+        place = (flags, group_type, group_key)
         kept = ready.answers.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answer = _evaluate_group(ready.flags, group_type, group_key, stored)
+        answer = _evaluate_group(flags, group_type, group_key, stored)
         ready.put(place, stored, answer)
         return answer
 
-    def _context(
-        self, project_id: int, flags: FlagSet, asked: FlagsRequest, groups: Mapping[str, str]
-    ) -> EvaluationContext:
-        return EvaluationContext(
-            distinct_id=asked.distinct_id,
-            device_id=asked.device_id,
-            groups=groups,
-            person_properties=self._person(project_id, flags, asked),
-            group_properties={
-                group_type: self._group(project_id, group_type, groups[group_type], asked)
-                for group_type in flags.group_types
-                if group_type in groups
-            },
-        )
 
-    def _filled(
-        self, project_id: int, snapshot: ProjectSnapshot, asked: FlagsRequest, now_ms: int
-    ) -> Mapping[str, str]:
+class _Reading:
+    """
+    What is stored of whoever asks.
+
+    Attributes:
+        unread: What cannot be read now, by the group's type, or None for the person: the names of
+            the properties that the request brings along; None where not even the group is known.
+    """
+
+    def __init__(self, view: StateView, snapshot: ProjectSnapshot, asked: Asked) -> None:
+        self._view = view
+        self._snapshot = snapshot
+        self._project_id, self._request, self._now_ms, _ = asked
+        self.unread: dict[str | None, Collection[str] | None] = {}
+
+    def answers(self, flags: CompiledFlags) -> Sequence[Evaluation]:
+        """Answer; what needs something that cannot be read fails, and nothing else."""
+        context = self.context(flags, self.groups(flags))
+        answers = flags.answers(context, self._request.flag_keys)
+        return flags.failing(answers, self.unread) if self.unread else answers
+
+    def groups(self, flags: CompiledFlags) -> Mapping[str, str]:
         """Fill the types that the request leaves out from the active groups of its user."""
-        if not snapshot.settings.remember_active_groups:
-            return asked.groups
-        remembered = self._view.active_groups(
-            project_id, asked.distinct_id, asked.session_id, now_ms
-        )
+        named = self._request.groups
+        if not self._snapshot.settings.remember_active_groups or flags.group_types <= named.keys():
+            return named
+        try:
+            remembered = self._view.active_groups(
+                self._project_id,
+                self._request.distinct_id,
+                self._request.session_id,
+                self._now_ms,
+            )
+        except UnavailableError:
+            self.unread.update((name, None) for name in flags.group_types if name not in named)
+            return named
         if remembered:
             FILLED_FLAG_REQUESTS.inc()
-        return {**remembered, **asked.groups}
+        return {**remembered, **named}
 
-    def _group(
-        self, project_id: int, group_type: str, group_key: str, asked: FlagsRequest
-    ) -> Mapping[str, Any]:
-        stored = self._view.group_properties(project_id, group_type, group_key) or _NOTHING
-        named = asked.group_properties.get(group_type, _NOTHING)
-        return {**stored, **named, "$group_key": group_key}
+    def context(self, flags: CompiledFlags, groups: Mapping[str, str]) -> EvaluationContext:
+        """Read all that some flags look at."""
+        request = self._request
+        person = self._person() if flags.needs_person else None
+        return EvaluationContext(
+            distinct_id=request.distinct_id,
+            device_id=request.device_id,
+            anon_distinct_id=request.anon_distinct_id,
+            hash_keys=_NOTHING if person is None else person.hash_keys,
+            distinct_ids=() if person is None else person.distinct_ids,
+            groups=groups,
+            person_properties=person_properties(
+                _NOTHING if person is None else person.properties,
+                request.person_properties,
+                request.distinct_id,
+                flags.person_names,
+                None if person is None else person.created_at_ms,
+            ),
+            group_properties={
+                group_type: group_properties(
+                    self._group(group_type, groups[group_type]),
+                    request.group_properties.get(group_type, _NOTHING),
+                    groups[group_type],
+                    names,
+                )
+                for group_type, names in flags.group_names.items()
+                if group_type in groups
+            },
+            now_ms=self._now_ms,
+        )
 
-    def _person(self, project_id: int, flags: FlagSet, asked: FlagsRequest) -> Mapping[str, Any]:
-        if not flags.needs_person:
+    def _person(self) -> Person | None:
+        try:
+            return self._view.person(self._project_id, self._request.distinct_id)
+        except UnavailableError:
+            self.unread[None] = {*self._request.person_properties, "distinct_id"}
+            return None
+
+    def _group(self, group_type: str, group_key: str) -> Mapping[str, Any]:
+        try:
+            stored = self._view.group_properties(self._project_id, group_type, group_key)
+        except UnavailableError:
+            given = self._request.group_properties.get(group_type, _NOTHING)
+            self.unread[group_type] = {*given, "$group_key"}
             return _NOTHING
-        person = self._view.person(project_id, asked.distinct_id)
-        stored = _NOTHING if person is None else person.properties
-        properties = {**stored, **asked.person_properties, "distinct_id": asked.distinct_id}
-        for name in properties.keys() & _INITIAL.keys():
-            properties.setdefault(_INITIAL[name], properties[name])
-        return properties
+        return stored or _NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +244,8 @@ class FlagService:
     """All that a flag request needs, so that it is looked up once."""
 
     answers: FlagAnswers
+    catalog: Catalog
+    continuity: Continuity
     projects: Projects
     clock_ms: Callable[[], int]
     max_body_bytes: int
@@ -204,13 +270,14 @@ def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
 
 
 def _evaluate_group(
-    flags: FlagSet, group_type: str, group_key: str | None, properties: Mapping[str, Any]
+    flags: CompiledFlags, group_type: str, group_key: str | None, properties: Mapping[str, Any]
 ) -> bytes:
     context = EvaluationContext(distinct_id="")
     if group_key is not None:
+        names = flags.group_names.get(group_type, ())
         context = EvaluationContext(
             distinct_id="",
             groups={group_type: group_key},
-            group_properties={group_type: {**properties, "$group_key": group_key}},
+            group_properties={group_type: group_properties(properties, _NOTHING, group_key, names)},
         )
-    return join_v2(flags.group_flags(group_type).evaluate(context))[0]
+    return join_v2(flags.group_flags(group_type).answers(context))[0]

@@ -12,21 +12,23 @@ from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidRequestError, quote
 from flagstream.flags import Evaluation
-from flagstream.wire import FlagsRequest, read_flags_request, unwrap_body
+from flagstream.ports import ProjectSnapshot
+from flagstream.wire import read_flags_request, request_runtime, unwrap_body
 
 from . import keys
 from .auth import known_project
 from .bodies import read_rest
-from .flag_answers import FlagAnswers
+from .flag_answers import Asked, FlagAnswers, FlagService
 from .remote_config import DECIDE_MEMBERS
 from .responses import Handler, client_route, json_headers, route
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = b'"flags":{},' + _ERRORS[False]
+_QUOTA_LIMITED = _NO_FLAGS + b',"quotaLimited":["feature_flags"]'
 _CONFIG = b"," + DECIDE_MEMBERS
 _X_REQUEST_ID = istr("X-Request-Id")
 _TRUE = {"", "1", "true", "yes", "on"}
-_Shape = Callable[[FlagAnswers, int, FlagsRequest, int], bytes]
+_Shape = Callable[[FlagAnswers, Asked], bytes]
 
 
 class _Query(NamedTuple):
@@ -64,10 +66,30 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         asked = read_flags_request(raw, query.parameters, service.max_json_depth)
         project = known_project(service.projects, asked.token)
         now_ms = service.clock_ms()
-        members = query.shape(service.answers, project.id, asked, now_ms)
+        snapshot = service.catalog.project(project.id)
+        if snapshot.settings.is_quota_limited:
+            members = _QUOTA_LIMITED
+        else:
+            runtime = None
+            if snapshot.flags.has_runtimes:
+                runtime = request_runtime(asked.evaluation_runtime, headers)
+            whole = Asked(project.id, asked, now_ms, runtime)
+            if asked.anon_distinct_id is not None:
+                await _remember(service, snapshot, whole)
+            members = query.shape(service.answers, whole)
         return _envelope(headers, members, now_ms, _CONFIG if query.has_config else b"")
 
     return answer
+
+
+async def _remember(service: FlagService, snapshot: ProjectSnapshot, asked: Asked) -> None:
+    """Let a person that was just identified stay on its side; nothing is answered before."""
+    request, keys = asked.request, FlagAnswers.visible(snapshot, asked).sticky_keys
+    anon_distinct_id = request.anon_distinct_id
+    if keys and anon_distinct_id is not None and not request.disable_flags:
+        person = (asked.project_id, request.distinct_id, anon_distinct_id, keys)
+        if service.continuity.lacks(*person):
+            await service.continuity.remember(*person)
 
 
 def _envelope(
@@ -125,24 +147,24 @@ def _version(parameters: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _v2(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
-    members, has_failed = answers.v2(project_id, asked, now_ms)
+def _v2(answers: FlagAnswers, asked: Asked) -> bytes:
+    members, has_failed = answers.v2(asked)
     return b'"flags":{%b},%b' % (members, _ERRORS[has_failed])
 
 
-def _legacy(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
-    evaluations = answers.evaluate(project_id, asked, now_ms)
+def _legacy(answers: FlagAnswers, asked: Asked) -> bytes:
+    evaluations = answers.evaluate(asked)
     payloads = {each.key: each.payload for each in evaluations if each.payload is not None}
     return _older({each.key: each.value for each in evaluations}, evaluations, payloads)
 
 
-def _enabled(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
-    evaluations = answers.evaluate(project_id, asked, now_ms)
+def _enabled(answers: FlagAnswers, asked: Asked) -> bytes:
+    evaluations = answers.evaluate(asked)
     return _older({each.key: each.value for each in evaluations if each.enabled}, evaluations)
 
 
-def _enabled_keys(answers: FlagAnswers, project_id: int, asked: FlagsRequest, now_ms: int) -> bytes:
-    evaluations = answers.evaluate(project_id, asked, now_ms)
+def _enabled_keys(answers: FlagAnswers, asked: Asked) -> bytes:
+    evaluations = answers.evaluate(asked)
     return _older([each.key for each in evaluations if each.enabled], evaluations)
 
 

@@ -1,4 +1,4 @@
-"""Definitions: flags and project settings, the last write of each as a whole."""
+"""Definitions: flags, cohorts and project settings, the last write of each as a whole."""
 
 from enum import StrEnum
 from typing import Any
@@ -10,6 +10,7 @@ class Kind(StrEnum):
     """What a definition defines; second part of its key, before its id."""
 
     FLAG = "flag"
+    COHORT = "cohort"
     PROJECT = "project"
 
 
@@ -18,7 +19,7 @@ class DefinitionUpdate(Record, frozen=True):
     A definition as it was checked and written.
 
     Attributes:
-        body: For a flag its row, for a project its settings.
+        body: For a flag or a cohort its row, for a project its settings.
     """
 
     time_ms: int

@@ -11,12 +11,15 @@ from .uuids import join_recent
 
 class PersonUpdate(Record, frozen=True):
     """
-    What ``$set``, ``$set_once``, ``$unset``, ``$identify`` or an alias says of one distinct id.
+    What an event or a flag request says of one distinct id.
+
+    Events say it with ``$set``, ``$set_once``, ``$unset``, ``$identify`` or an alias.
 
     Attributes:
         into: The distinct id whose person this one is merged into.
         merged: The distinct id that was merged into this one.
         is_identified: This id was identified, so it is never merged into another.
+        hash_keys: By flag key the id that the person stays bucketed by.
     """
 
     time_ms: int
@@ -27,6 +30,7 @@ class PersonUpdate(Record, frozen=True):
     into: str | None = None
     merged: str | None = None
     is_identified: bool = False
+    hash_keys: dict[str, str] = {}
 
 
 class PersonState(State, frozen=True):
@@ -37,6 +41,7 @@ class PersonState(State, frozen=True):
         once: Values of ``$set_once``: the first write stays, any ``$set`` goes before it.
         into: ``[distinct id, version]`` of the merge; the first one stays.
         merged: Version of the merge by the distinct id that was merged into this one.
+        hash_keys: By flag key the id that the person stays bucketed by; the first one stays.
     """
 
     created_at_ms: int
@@ -46,6 +51,7 @@ class PersonState(State, frozen=True):
     merged: dict[str, int] = {}
     is_identified: bool = False
     recent: dict[str, int] = {}
+    hash_keys: dict[str, Register] = {}
 
     def values(self) -> dict[str, Any]:
         """Read the properties that are set."""
@@ -77,6 +83,7 @@ def fold_person(state: PersonState | None, update: PersonUpdate, version: int) -
         merged={} if update.merged is None else {update.merged: version},
         is_identified=update.is_identified,
         recent={} if update.uuid is None else {update.uuid: version},
+        hash_keys=registers.written(update.hash_keys, (), version),
     )
     return seen if state is None else join_persons(state, seen)
 
@@ -92,6 +99,7 @@ def join_persons(ours: PersonState, theirs: PersonState) -> PersonState:
         merged=_join_lowest(ours.merged, theirs.merged),
         is_identified=ours.is_identified or theirs.is_identified,
         recent=dict(join_recent(ours.recent, theirs.recent)),
+        hash_keys=dict(registers.join_first(ours.hash_keys, theirs.hash_keys)),
     )
     return ours if joined == ours else joined
 

@@ -4,12 +4,17 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
-import orjson
 
-from flagstream.flags import compile_flags, local_definitions
+from flagstream.flags import (
+    CompiledFlags,
+    Definitions,
+    compile_project,
+    local_definitions,
+    parse_project,
+)
 from flagstream.ports import ProjectSettings, ProjectSnapshot
 from flagstream.state.definitions import DefinitionState, Kind
 from flagstream.state.group_types import GroupTypesState
@@ -30,6 +35,7 @@ class StoredCatalog:
         self._store = store
         self._empty = snapshot(_NO_TYPES, {})
         self._snapshots: dict[int, ProjectSnapshot] = {}
+        self._decoded: dict[bytes, _Decoded] = {}
         self._changed: set[int] = set()
         # One refresh at a time: a slower one must not put an older snapshot in place.
         self._refreshing = asyncio.Lock()
@@ -65,35 +71,80 @@ class StoredCatalog:
     def _snapshot(self, project_id: int) -> ProjectSnapshot:
         raw = self._store.get(table_key(Table.GROUP_TYPES, record_key(project_id)))
         types = _NO_TYPES if raw is None else GroupTypesState.from_bytes(raw)
-        return snapshot(types, self._bodies(project_id))
+        before = self._snapshots.get(project_id)
+        made = snapshot(types, self._bodies(project_id), before)
+        _report(project_id, made, before)
+        return made
 
     def _bodies(self, project_id: int) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+        """Read a project's definitions; those that have not changed are the same objects."""
         bodies = {}
         for key, raw in self._store.items(*range_of(Table.DEFINITIONS, project_id)):
-            _, kind, name = key_parts(key[1:])
-            bodies[str(kind), str(name)] = DefinitionState.from_bytes(raw).body
+            known = self._decoded.get(key)
+            if known is None or known.raw != raw:
+                _, kind, name = key_parts(key[1:])
+                body = DefinitionState.from_bytes(raw).body
+                known = self._decoded[key] = _Decoded(raw, (str(kind), str(name)), body)
+            bodies[known.place] = known.body
         return bodies
+
+
+class _Decoded(NamedTuple):
+    raw: bytes
+    place: tuple[str, str]
+    body: Mapping[str, Any]
+
+
+def _report(project_id: int, made: ProjectSnapshot, before: ProjectSnapshot | None) -> None:
+    """Tell the operator once of each flag whose definition cannot be read."""
+    known = {} if before is None else before.flags.problems
+    for key, problems in made.flags.problems.items():
+        if known.get(key) != problems:
+            facts = {"project_id": project_id, "flag": key, "problems": list(map(str, problems))}
+            logger.warning("a flag's definition cannot be read", extra=facts)
 
 
 def snapshot(
     types: GroupTypesState,
     bodies: Mapping[tuple[str, str], Mapping[str, Any]],
+    before: ProjectSnapshot | None = None,
 ) -> ProjectSnapshot:
     """
     Compile a project.
 
     Args:
         bodies: Of its definitions by kind and id.
+        before: The last snapshot; what has not changed since is taken from there, and a flag whose
+            new definition cannot be read keeps the last good one.
     """
     rows = {name: body for (kind, name), body in bodies.items() if kind == Kind.FLAG}
-    indexes = {each.group_type: each.index for each in types.types}
-    settings = next((body for (kind, _), body in bodies.items() if kind == Kind.PROJECT), {})
-    document = orjson.dumps(local_definitions(rows, indexes), option=orjson.OPT_SORT_KEYS)
+    cohorts = {body["id"]: body for (kind, _), body in bodies.items() if kind == Kind.COHORT}
+    body = next((body for (kind, _), body in bodies.items() if kind == Kind.PROJECT), {})
+    settings = msgspec.convert(body, ProjectSettings)
+    definitions = Definitions(
+        flags=rows,
+        cohorts=cohorts,
+        group_types={each.group_type: each.index for each in types.types},
+        timezone=settings.timezone,
+        property_matching_version=settings.property_matching_version,
+    )
+    known = None if before is None else before.project
+    parsed = parse_project(definitions, None if known is None else known.parsed)
+    project = compile_project(parsed, known)
+    local = local_definitions(
+        project,
+        remembers_groups=settings.remember_active_groups,
+        before=None if before is None else before.local_definitions,
+    )
     return ProjectSnapshot(
-        settings=msgspec.convert(settings, ProjectSettings),
+        settings=settings,
         group_types=types,
         flag_rows=rows,
-        flags=compile_flags(rows, indexes),
-        local_definitions=document,
-        etag=hashlib.sha256(document).hexdigest(),
+        cohort_rows=cohorts,
+        flags=CompiledFlags.of(project),
+        project=project,
+        local_definitions=local,
+        etags={
+            sdk: hashlib.sha256(document).hexdigest() for sdk, document in local.documents.items()
+        },
     )

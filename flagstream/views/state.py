@@ -152,35 +152,45 @@ class StoredState:
         """
         Read the person, merges followed; None where nothing is known.
 
-        Its own properties go before those of the ids that were merged into it, and of these the
-        first before the later ones. What was unset in one stays unset.
+        Its own properties and hash keys go before those of the ids that were merged into it, and
+        of these the first before the later ones. A property that was unset in one stays unset.
         """
-        root = self._root(project_id, distinct_id)
+        path = self._path(project_id, distinct_id)
         # A merge may be known a moment before anything of the person that it goes into.
-        state = self._person(project_id, root) or self._person(project_id, distinct_id)
-        if state is None:
-            return None
+        for known in reversed(path[-2:]):
+            state = self._person(project_id, known)
+            if state is not None:
+                return self._joined(project_id, path[-1], known, state)
+        return None
+
+    def _joined(self, project_id: int, root: str, known: str, state: PersonState) -> Person:
+        members = self._members(project_id, known, state) if state.merged else {known: state}
+        states = tuple(members.values())
         return Person(
             distinct_id=root,
-            properties=_joined_properties(self._members(project_id, root, state)),
+            properties=_joined_properties(states),
             is_identified=state.is_identified,
             recent=state.recent,
+            hash_keys=_joined_hash_keys(states),
+            distinct_ids=tuple(members) if known == root else (root, *members),
+            created_at_ms=min(each.created_at_ms for each in states),
         )
 
-    def _root(self, project_id: int, distinct_id: str) -> str:
+    def _path(self, project_id: int, distinct_id: str) -> Sequence[str]:
+        """Follow merges: the ids from this one to the root."""
         path = [distinct_id]
         while (into := self._into(project_id, path[-1])) is not None and len(path) <= _MAX_HOPS:
             if into in path:
                 # Two merges that crossed: any id of the circle leads to the same one.
-                return min(path[path.index(into) :])
+                return [min(path[path.index(into) :])]
             path.append(into)
-        return path[-1]
+        return path
 
-    def _members(self, project_id: int, root: str, state: PersonState) -> Sequence[PersonState]:
+    def _members(self, project_id: int, root: str, state: PersonState) -> Mapping[str, PersonState]:
         """Read the states of all ids of a person, the root first; at most 64."""
         members = {root: state}
         pending = [(root, state)]
-        while pending and len(members) < _MAX_MERGED:
+        while pending:
             parent, parent_state = pending.pop(0)
             merged = parent_state.merged
             for each in sorted(merged, key=lambda each: (merged[each], each))[:_MAX_MERGED]:
@@ -190,7 +200,9 @@ class StoredState:
                 if member.into[0] == parent:
                     members[each] = member
                     pending.append((each, member))
-        return list(members.values())[:_MAX_MERGED]
+                    if len(members) == _MAX_MERGED:
+                        return members
+        return members
 
     def _into(self, project_id: int, distinct_id: str) -> str | None:
         state = self._person(project_id, distinct_id)
@@ -219,6 +231,9 @@ def _decode_group(raw: bytes) -> _Group:
 
 def _joined_properties(members: Sequence[PersonState]) -> Mapping[str, Any]:
     """Join properties; *members* with the one that goes before all others first."""
+    if len(members) == 1:
+        # Most persons have one id, and flag requests read many persons.
+        return members[0].values()
     properties: dict[str, Any] = {}
     unset: set[str] = set()
     for member in members:
@@ -227,6 +242,15 @@ def _joined_properties(members: Sequence[PersonState]) -> Mapping[str, Any]:
         properties.update((name, values[name]) for name in values if name not in hidden)
         unset.update(member.properties.keys() - values.keys())
     return properties
+
+
+def _joined_hash_keys(members: Sequence[PersonState]) -> Mapping[str, str]:
+    """Join hash keys; *members* with the one that goes before all others first."""
+    hash_keys: dict[str, str] = {}
+    for member in members:
+        for flag_key, register in member.hash_keys.items():
+            hash_keys.setdefault(flag_key, register.value)
+    return hash_keys
 
 
 def _name(group: GroupState) -> str:

@@ -5,6 +5,7 @@ from .capture import Captured, Rejection, parse_capture, rejection
 from .events import CapturedEvent, GroupChange, PersonChange
 from .flags import FlagsRequest, parse_flags_request
 from .plain_flags import read_flags_request
+from .runtime import request_runtime
 
 __all__ = [
     "Captured",
@@ -18,5 +19,6 @@ __all__ = [
     "parse_flags_request",
     "read_flags_request",
     "rejection",
+    "request_runtime",
     "unwrap_body",
 ]

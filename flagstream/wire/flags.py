@@ -64,9 +64,7 @@ def parse_flags_request(decoded: Any, query: Mapping[str, str]) -> FlagsRequest:
     return FlagsRequest(
         token=_token(get("token") or get("api_key") or get("$token") or query.get("token")),
         distinct_id=_distinct_id(distinct_id),
-        anon_distinct_id=_text(
-            get("$anon_distinct_id") or get("anon_distinct_id"), "$anon_distinct_id"
-        ),
+        anon_distinct_id=_anon_distinct_id(get("$anon_distinct_id") or get("anon_distinct_id")),
         device_id=_text(
             get("$device_id") or get("device_id") or person_properties.get("$device_id"),
             "$device_id",
@@ -97,6 +95,12 @@ def _distinct_id(value: Any) -> str:
     if is_number(value):
         return number_text(value)
     raise _refused("distinct_id", "text or a number", value)
+
+
+def _anon_distinct_id(value: Any) -> str | None:
+    """Read an id that is stored, so it is cut as others are."""
+    text = _text(value, "$anon_distinct_id")
+    return None if text is None else text[:MAX_DISTINCT_ID_CHARS]
 
 
 def _text(value: Any, field: str) -> str | None:

@@ -10,6 +10,7 @@ from . import json_text
 from .fields import MAX_DISTINCT_ID_CHARS, MAX_GROUP_KEY_CHARS, MAX_GROUP_TYPES_NAMED
 from .flags import FlagsRequest, parse_flags_request
 
+_Id = Annotated[str, msgspec.Meta(max_length=MAX_DISTINCT_ID_CHARS)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_GROUP_KEY_CHARS)]
 _Groups = Annotated[dict[_Name, _Name], msgspec.Meta(max_length=MAX_GROUP_TYPES_NAMED)]
 _EMPTY = msgspec.Raw(b"{}")
@@ -23,10 +24,10 @@ class _Plain(msgspec.Struct):
     Properties stay encoded, so that they are decoded as in every other body.
     """
 
-    distinct_id: Annotated[str, msgspec.Meta(max_length=MAX_DISTINCT_ID_CHARS)]
+    distinct_id: _Id
     token: str = ""
     api_key: str = ""
-    anon_distinct_id: str | None = msgspec.field(default=None, name="$anon_distinct_id")
+    anon_distinct_id: _Id | None = msgspec.field(default=None, name="$anon_distinct_id")
     browser_device_id: str | None = msgspec.field(default=None, name="$device_id")
     device_id: str | None = None
     session_id: str | None = msgspec.field(default=None, name="$session_id")

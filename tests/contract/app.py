@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import faust
 
 from flagstream.agents import Folding, register
+from flagstream.agents.folding import FoldProgress
 from flagstream.ports import Append, LogReader, Position
 from flagstream.settings import Settings
 from flagstream.state.merge import REDUCERS
@@ -39,7 +40,13 @@ class FoldedOffsets:
 class App:
     """One life of the app: an asynchronous context manager, to be entered once."""
 
-    def __init__(self, settings: Settings, log: OpenLog) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        log: OpenLog,
+        table: Table = TABLE,
+        progress: FoldProgress | None = None,
+    ) -> None:
         self.progress = FoldedOffsets()
         self._app = faust.App(
             APP_ID,
@@ -48,13 +55,13 @@ class App:
             **log.faust_settings,
         )
         self._dead: list[Table] = []
-        register(self._app, TABLE, self._folding(settings, log))
+        register(self._app, table, self._folding(settings, log, progress or self.progress))
 
-    def _folding(self, settings: Settings, log: OpenLog) -> Folding:
+    def _folding(self, settings: Settings, log: OpenLog, progress: FoldProgress) -> Folding:
         return Folding(
             partitions=settings.partitions,
             epoch=log.epoch,
-            progress=self.progress,
+            progress=progress,
             dead_letters=NoDeadLetters(),
             on_dead=self._dead.append,
         )

@@ -150,4 +150,4 @@ def _expected(write: Write, writer: Writer, flags: FlagSet, server: Server) -> d
             "organization": {**properties, "$group_key": write.organization},
         },
     )
-    return {evaluation.key: evaluation.enabled for evaluation in flags.evaluate(context)}
+    return {evaluation.key: evaluation.enabled for evaluation in flags.answers(context)}

@@ -6,6 +6,7 @@ from typing import Any
 
 from flagstream.errors import LogUnavailableError
 from flagstream.ports import Append, Person, Position
+from flagstream.state import registers
 from flagstream.state.events import EventRecord
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
@@ -127,6 +128,9 @@ class FoldedLog:
             properties=known.values(),
             is_identified=state is not None and state.is_identified,
             recent=known.recent,
+            hash_keys=registers.values(known.hash_keys),
+            distinct_ids=(root, *known.merged),
+            created_at_ms=known.created_at_ms,
         )
 
     def _person(self, project_id: int, distinct_id: str) -> PersonState | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from flagstream.errors import LogUnavailableError
+from flagstream.errors import LogUnavailableError, UnavailableError
 from flagstream.ports import (
     Append,
     DeadLetter,
@@ -39,9 +39,10 @@ class FakeProjects:
 
 
 class FakeView:
-    """State as a test wrote it."""
+    """State as a test wrote it, unless it cannot be read."""
 
     def __init__(self) -> None:
+        self.is_down = False
         self.states: dict[tuple[int, str, str], GroupState] = {}
         self.properties: dict[tuple[int, str, str], Mapping[str, Any]] = {}
         self.active: dict[tuple[int, str], Mapping[str, str]] = {}
@@ -55,10 +56,25 @@ class FakeView:
         self.states[place] = fold_group(known, update, version)
         self.properties[place] = self.states[place].values()
 
-    def set_person(self, distinct_id: str, **properties: Any) -> None:
-        self.persons[PROJECT.id, distinct_id] = Person(
-            distinct_id=distinct_id, properties=properties, is_identified=True, recent={}
+    def set_person(
+        self,
+        distinct_id: str,
+        *,
+        hash_keys: Mapping[str, str] | None = None,
+        distinct_ids: Sequence[str] = (),
+        **properties: Any,
+    ) -> None:
+        """Write a person that is read by each of its ids, of which *distinct_id* is the root."""
+        person = Person(
+            distinct_id=distinct_id,
+            properties=properties,
+            is_identified=True,
+            recent={},
+            hash_keys=hash_keys or {},
+            distinct_ids=tuple(dict.fromkeys([distinct_id, *distinct_ids])),
+            created_at_ms=1_000,
         )
+        self.persons.update(((PROJECT.id, each), person) for each in person.distinct_ids)
 
     def group(self, project_id: int, group_type: str, group_key: str) -> GroupState | None:
         return self.states.get((project_id, group_type, group_key))
@@ -66,7 +82,12 @@ class FakeView:
     def group_properties(
         self, project_id: int, group_type: str, group_key: str
     ) -> Mapping[str, Any] | None:
+        self._check()
         return self.properties.get((project_id, group_type, group_key))
+
+    def _check(self) -> None:
+        if self.is_down:
+            raise UnavailableError("closed", retry_after_s=1)
 
     def groups(
         self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
@@ -84,6 +105,7 @@ class FakeView:
     def active_groups(
         self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
     ) -> Mapping[str, str]:
+        self._check()
         return self.active.get((project_id, distinct_id), {})
 
     def session_groups(
@@ -92,6 +114,7 @@ class FakeView:
         return None
 
     def person(self, project_id: int, distinct_id: str) -> Person | None:
+        self._check()
         return self.persons.get((project_id, distinct_id))
 
 

@@ -92,7 +92,7 @@ class TestAnswers:
             "filters": {"groups": [{}], "payloads": {"true": {"a": 1}}},
         }
 
-        (answer,) = compile_flags({"my-flag": row}, {}).evaluate(EvaluationContext(distinct_id="u"))
+        (answer,) = compile_flags({"my-flag": row}, {}).answers(EvaluationContext(distinct_id="u"))
 
         assert {
             "my-flag": {
@@ -123,7 +123,7 @@ class TestAnswers:
             "good": {"key": "good"},
         }
 
-        bad, good = compile_flags(rows, {}).evaluate(EvaluationContext(distinct_id="u"))
+        bad, good = compile_flags(rows, {}).answers(EvaluationContext(distinct_id="u"))
 
         record = orjson.loads(b"{%b}" % bad.v2)["bad"]
         assert (True, False, 5, 0) == (
@@ -140,7 +140,7 @@ class TestAnswers:
         """
         flags = compiled("person", "gold", "project")
 
-        answers = flags.evaluate(
+        answers = flags.answers(
             EvaluationContext(distinct_id="u"), ["project", "odd", "person", "project"]
         )
 

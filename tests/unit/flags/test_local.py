@@ -1,14 +1,26 @@
 """The document by which SDKs evaluate flags themselves."""
 
+import json
+
 import pytest
 
-from flagstream.flags import local_definitions
+from flagstream.flags import (
+    Definitions,
+    Sdk,
+    compile_project,
+    local_definitions,
+    parse_project,
+)
 
 ORGANIZATION = {"organization": 0, "project": 1}
 
 
-def document(row):
-    return local_definitions({"f": {"key": "f", **row}}, ORGANIZATION)
+def document(row, sdk=Sdk.OTHER, *, remembers_groups=False, **others):
+    """Make the document of a flag among others."""
+    rows = {"f": {"key": "f", **row}, **others}
+    project = compile_project(parse_project(Definitions(flags=rows, group_types=ORGANIZATION)))
+    local = local_definitions(project, remembers_groups=remembers_groups)
+    return json.loads(local.documents[sdk])
 
 
 def condition(**test):
@@ -61,7 +73,10 @@ class TestDocument:
             ],
             "group_type_mapping": {"0": "organization", "1": "project"},
             "cohorts": {},
-        } == document(row)
+            "other_cohorts": {},
+            "property_matching_version": 1,
+            "timezone": "UTC",
+        } == document(row, Sdk.PYTHON)
 
     @pytest.mark.parametrize(
         ("row", "count"),
@@ -69,7 +84,7 @@ class TestDocument:
             ({"active": False}, 1),
             ({"deleted": True}, 0),
             ({"is_remote_configuration": True}, 0),
-            ({"filters": {"holdout": {"id": 1}}}, 0),
+            ({"filters": {"holdout": {"id": "1"}}}, 0),
         ],
     )
     def test_which_flags_are_in_it(self, row, count):
@@ -105,6 +120,7 @@ class TestDocument:
         """
         A flag that an SDK could answer otherwise is marked so that it asks the server.
         """
-        (flag,) = document(row)["flags"]
+        for sdk in Sdk:
+            (flag,) = document(row, sdk)["flags"]
 
-        assert flag["ensure_experience_continuity"]
+            assert flag["ensure_experience_continuity"]

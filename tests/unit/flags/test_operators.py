@@ -11,7 +11,7 @@ def matches(operator, wanted, value):
     test = {"key": "p", "type": "person", "operator": operator, "value": wanted}
     flags = compile_flags({"f": {"key": "f", "filters": {"groups": [{"properties": [test]}]}}}, {})
     context = EvaluationContext(distinct_id="u", person_properties={"p": value})
-    return flags.evaluate(context)[0].enabled
+    return flags.answers(context)[0].enabled
 
 
 def nested(depth):

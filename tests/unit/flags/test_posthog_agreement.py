@@ -1,5 +1,6 @@
 """Where posthog-python gives an answer of its own, it is the server's."""
 
+import json
 from typing import Any
 
 import pytest
@@ -8,7 +9,15 @@ from hypothesis import strategies as st
 from posthog import Posthog
 from posthog.feature_flags import InconclusiveMatchError, RequiresServerEvaluation
 
-from flagstream.flags import EvaluationContext, compile_flags, local_definitions
+from flagstream.flags import (
+    Definitions,
+    EvaluationContext,
+    Sdk,
+    compile_flags,
+    compile_project,
+    local_definitions,
+    parse_project,
+)
 from tests.fakes.definitions import GROUP_ROWS, GROUP_TYPES, NAMES, PERSON_ROWS, PLAIN_JSON
 
 # No empty identifiers: no SDK sends one. Integers of 64 bits: others do not arrive as such.
@@ -29,7 +38,10 @@ def sdk():
 
 def sdk_value(sdk: Posthog, row: dict[str, Any], context: EvaluationContext) -> Any:
     """Ask the SDK, given the document that the server sends."""
-    document = local_definitions({row["key"]: row}, GROUP_TYPES)
+    definitions = Definitions(flags={row["key"]: row}, group_types=GROUP_TYPES)
+    project = compile_project(parse_project(definitions))
+    local = local_definitions(project, remembers_groups=False)
+    document = json.loads(local.documents[Sdk.PYTHON])
     (flag,) = document["flags"]
     snapshot = {
         "flags": document["flags"],
@@ -53,7 +65,7 @@ def sdk_value(sdk: Posthog, row: dict[str, Any], context: EvaluationContext) -> 
 
 
 def server_value(row: dict[str, Any], context: EvaluationContext) -> Any:
-    (evaluation,) = compile_flags({row["key"]: row}, GROUP_TYPES).evaluate(context)
+    (evaluation,) = compile_flags({row["key"]: row}, GROUP_TYPES).answers(context)
     return evaluation.value
 
 

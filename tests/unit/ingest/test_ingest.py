@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from flagstream.errors import InvalidRequestError, LogUnavailableError
-from flagstream.ports import ProjectSettings
+from flagstream.ports import Append, ProjectSettings
 from flagstream.state.groups import GroupUpdate
 from flagstream.state.persons import PersonUpdate
-from flagstream.topics import Topic, key_parts
+from flagstream.topics import Topic, key_parts, record_key
 from tests.fakes.capture import NOW_MS, PROJECT_ID, Capturing, event, group_identify, in_groups
 
 UUID = "00000000-0000-4000-8000-000000000001"
@@ -329,6 +329,43 @@ class TestPersons:
         await capturing.send(identify)
 
         assert ["user-1"] == [each.into for each in log.records(Topic.PERSON_UPDATES) if each.into]
+
+    async def test_hash_keys_beside_changes(self, log, capturing):
+        """
+        A hash key that a flag request leaves behind hides no change, and makes none known.
+        """
+        await capturing.send(event("$set", properties={"$set": {"plan": "pro"}}, uuid=UUID))
+        update = PersonUpdate(time_ms=NOW_MS, hash_keys={"beta": "anon-1"})
+        key = record_key(PROJECT_ID, "user-1")
+        await log.append([Append(Topic.PERSON_UPDATES, key, update.to_bytes())])
+        log.fold()
+        await Capturing(log).send(event("$set", properties={"$set": {"plan": "pro"}}, uuid=UUID))
+        await capturing.send(event("$set", properties={"$set": {"plan": "pro"}}))
+        await capturing.send(event("$identify", properties={"$anon_distinct_id": "anon-1"}))
+        log.fold()
+        person = log.person(PROJECT_ID, "user-1")
+
+        assert ({"plan": "pro"}, {"beta": "anon-1"}) == (person.properties, person.hash_keys)
+        assert ("user-1", "anon-1") == person.distinct_ids
+        assert [{}, {"beta": "anon-1"}, {}, {}] == [
+            each.hash_keys for each in log.records(Topic.PERSON_UPDATES)
+        ]
+
+    async def test_known_by_hash_keys_only(self, log, capturing):
+        """
+        Of a person of whom only hash keys are known every change is sent.
+        """
+        update = PersonUpdate(time_ms=NOW_MS, hash_keys={"beta": "anon-1"})
+        key = record_key(PROJECT_ID, "user-1")
+        await log.append([Append(Topic.PERSON_UPDATES, key, update.to_bytes())])
+        log.fold()
+        await capturing.send(event("$set", properties={"$set_once": {"first": 1}}))
+        await capturing.send(event("$identify", properties={"$anon_distinct_id": "anon-1"}))
+        log.fold()
+        person = log.person(PROJECT_ID, "user-1")
+
+        assert ({"first": 1}, True) == (person.properties, person.is_identified)
+        assert {"beta": "anon-1"} == person.hash_keys
 
 
 class TestRetries:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fakes.views import PROJECT
+from tests.fakes.views import OTHER_PROJECT, PROJECT
 
 AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
 PATH = f"/flags/definitions?token={PROJECT.token}&send_cohorts"
@@ -68,13 +68,12 @@ class TestAuthentication:
             ({"Authorization": "Basic x"}, "phc_one", "not_authenticated"),
             ({"Authorization": "Bearer"}, "phc_one", "not_authenticated"),
             ({"Authorization": "Bearer phs_x"}, "phc_one", "authentication_failed"),
-            (AUTH, "phc_two", "authentication_failed"),
             (AUTH, "phc_unknown", "authentication_failed"),
         ],
     )
     async def test_refusals(self, client, headers, token, code):
         """
-        The key has to be known and of the token's project.
+        Key and token have to be known.
         """
         response = await client.get(f"/flags/definitions?token={token}", headers=headers)
         error = await response.json()
@@ -85,3 +84,47 @@ class TestAuthentication:
             error["code"],
             error["attr"],
         )
+
+    async def test_of_another_project(self, client):
+        """
+        A good key does not read the definitions of another project: SDKs keep what they have.
+        """
+        response = await client.get(f"/flags/definitions?token={OTHER_PROJECT.token}", headers=AUTH)
+
+        assert 403 == response.status
+        assert "permission_denied" == (await response.json())["code"]
+
+    async def test_quota(self, client, world):
+        """
+        A project over its quota gets 402, at which SDKs drop the definitions that they have.
+        """
+        world.catalog.write(PROJECT.id, "project", "1", {"is_quota_limited": True})
+
+        response = await client.get(PATH, headers=AUTH)
+
+        assert 402 == response.status
+        assert "payment_required" == (await response.json())["code"]
+
+
+class TestSdks:
+    @pytest.mark.parametrize(
+        ("agent", "asks_server"),
+        [
+            ("posthog-python/7.91.1", False),
+            ("posthog-node/5.70.0", True),
+            ("posthog-ruby/3.0", True),
+            ("", True),
+        ],
+    )
+    async def test_each_gets_what_it_judges_alike(self, client, world, agent, asks_server):
+        """
+        posthog-python compares numbers as the server does; the others are told to ask.
+        """
+        test = {"key": "seats", "type": "person", "operator": "gt", "value": 5}
+        world.catalog.set_flag({**FLAG, "filters": {"groups": [{"properties": [test]}]}})
+
+        response = await client.get(PATH, headers={**AUTH, "User-Agent": agent})
+        (flag,) = (await response.json())["flags"]
+
+        assert asks_server is flag["ensure_experience_continuity"]
+        assert "User-Agent" in response.headers["Vary"]

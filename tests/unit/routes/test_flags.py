@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flagstream.ports import ProjectSettings
+from flagstream.state.persons import PersonUpdate
+from flagstream.topics import key_parts
 from tests.fakes.views import OTHER_PROJECT, PROJECT
 from tests.fakes.world import NOW_MS
 
@@ -553,3 +555,204 @@ class TestPrivacy:
         world.catalog.set_flag(flag_row("on", group=False))
 
         assert {} == (await flags_of(client, {**ASKED, "token": OTHER_PROJECT.token}))["flags"]
+
+
+PERSON_HALF = flag_row(
+    "half", group=False, bucketing="sha1", filters={"groups": [{"rollout_percentage": 50}]}
+)
+# By sha1 of "half.<id>": the first is inside of 50 %, the second outside.
+INSIDE, OUTSIDE = "user-0", "user-2"
+
+
+class TestContinuity:
+    @pytest.fixture
+    def flag(self, world):
+        world.catalog.set_flag({**PERSON_HALF, "ensure_experience_continuity": True})
+
+    async def is_on(self, client, distinct_id, **members):
+        answer = await flags_of(client, {**ASKED, "distinct_id": distinct_id, **members})
+        return answer["flags"]["half"]["enabled"]
+
+    async def test_who_was_identified_stays(self, client, world, flag):
+        """
+        A person is on the side of who they were before, and that is durable with the answer.
+        """
+        before, after = (
+            await self.is_on(client, OUTSIDE),
+            await self.is_on(client, OUTSIDE, **{"$anon_distinct_id": INSIDE}),
+        )
+
+        assert (False, True) == (before, after)
+        (append,) = world.log.appended
+        update = PersonUpdate.from_bytes(append.value)
+        assert ({"half": INSIDE}, [PROJECT.id, OUTSIDE]) == (
+            update.hash_keys,
+            key_parts(append.key),
+        )
+
+    async def test_the_first_stays(self, client, world, flag):
+        """
+        What is stored goes before what a request says, and nothing is written then.
+        """
+        world.view.set_person("anna", hash_keys={"half": INSIDE})
+
+        assert await self.is_on(client, "anna", **{"$anon_distinct_id": OUTSIDE})
+        assert [] == world.log.appended
+
+    async def test_only_flags_with_continuity(self, client, world):
+        """
+        Other flags hash the distinct id, and nothing is kept for them.
+        """
+        world.catalog.set_flag(PERSON_HALF)
+
+        assert not await self.is_on(client, OUTSIDE, **{"$anon_distinct_id": INSIDE})
+        assert [] == world.log.appended
+
+    async def test_a_log_that_takes_nothing(self, client, world, flag):
+        """
+        What cannot be kept is not answered either, so that the browser asks again.
+        """
+        world.log.is_down = True
+        body = {**ASKED, "distinct_id": OUTSIDE, "$anon_distinct_id": INSIDE}
+
+        response = await client.post("/flags/?v=2", json=body)
+
+        assert (503, "1") == (response.status, response.headers["Retry-After"])
+
+
+class TestAudience:
+    @pytest.fixture(autouse=True)
+    def flags(self, world):
+        for runtime in ("all", "server", "client"):
+            world.catalog.set_flag(flag_row(runtime, group=False, evaluation_runtime=runtime))
+        world.catalog.set_flag(flag_row("app", group=False, evaluation_contexts=["app", "web"]))
+
+    @pytest.mark.parametrize(
+        ("headers", "members", "seen"),
+        [
+            ({"User-Agent": "posthog-python/7.91.1"}, {}, {"server"}),
+            ({"User-Agent": "posthog-node/5.70.0"}, {}, {"server"}),
+            ({"User-Agent": "curl/8.1"}, {}, {"server"}),
+            ({"User-Agent": "Mozilla/5.0 (X11)"}, {}, {"client"}),
+            ({"User-Agent": "posthog-ios/3.1"}, {}, {"client"}),
+            ({"User-Agent": "odd", "Origin": "http://x"}, {}, {"client"}),
+            ({"User-Agent": "odd", "Sec-Fetch-Mode": "cors"}, {}, {"client"}),
+            ({"User-Agent": "odd"}, {}, set()),
+            ({"User-Agent": "Mozilla/5.0"}, {"evaluation_runtime": "server"}, {"server"}),
+        ],
+    )
+    async def test_runtimes(self, client, headers, members, seen):
+        """
+        A flag of servers or of clients is for requests that come from one.
+        """
+        answer = await flags_of(client, {**ASKED, **members}, **headers)
+
+        assert {"all", "app"} | seen == answer["flags"].keys()
+
+    @pytest.mark.parametrize(
+        ("contexts", "is_seen"),
+        [([], True), (["app"], True), (["x", "web"], True), (["x"], False), (["APP"], False)],
+    )
+    async def test_contexts(self, client, contexts, is_seen):
+        """
+        A request that names contexts sees the flags of one of them, and those of none.
+        """
+        answer = await flags_of(client, {**ASKED, "evaluation_contexts": contexts})
+
+        assert is_seen is ("app" in answer["flags"])
+        assert "all" in answer["flags"]
+
+
+class TestQuota:
+    @pytest.mark.parametrize("path", ["/flags/?v=2", "/flags/?v=1", "/decide/?v=3"])
+    async def test_nothing_is_evaluated(self, client, world, path):
+        """
+        A project over its quota gets no flags, and is told why, with status 200.
+        """
+        world.catalog.set_flag(flag_row("on", group=False))
+        world.catalog.write(PROJECT.id, "project", "1", {"is_quota_limited": True})
+
+        response = await client.post(path, json=ASKED)
+        answer = await response.json()
+
+        assert (200, {}, ["feature_flags"]) == (
+            response.status,
+            answer["flags"],
+            answer["quotaLimited"],
+        )
+
+
+class TestUnreadableState:
+    async def failed(self, client, **members):
+        answer = await flags_of(client, {**ASKED, **members})
+        assert answer["errorsWhileComputingFlags"] is any(
+            "failed" in flag for flag in answer["flags"].values()
+        )
+        return {key for key, flag in answer["flags"].items() if "failed" in flag}
+
+    async def test_only_what_needs_it_fails(self, client, world):
+        """
+        While the state cannot be read, flags that need it fail, and the others are answered.
+        """
+        rows = [
+            flag_row("anybody", group=False),
+            flag_row(
+                "half", flag_id=2, group=False, filters={"groups": [{"rollout_percentage": 50}]}
+            ),
+            flag_row("person", flag_id=3, group=False, test={"key": "role", "value": "admin"}),
+            flag_row("company", flag_id=4),
+            PRO | {"id": 5},
+            flag_row("project", flag_id=6, filters={"aggregation_group_type_index": 1}),
+        ]
+        for row in rows:
+            world.catalog.set_flag(row)
+        world.view.is_down = True
+
+        bare = await self.failed(client)
+        named = await self.failed(client, groups={"company": "acme"})
+        given = await self.failed(
+            client,
+            groups={"company": "acme", "project": "p"},
+            group_properties={"company": {"plan": "pro"}},
+            person_properties={"role": "admin"},
+        )
+
+        assert {"person", "company", "pro", "project"} == bare
+        assert {"person", "pro", "project"} == named
+        assert set() == given
+
+    async def test_reason(self, client, world):
+        """
+        A flag that could not be judged says why, and is off.
+        """
+        world.catalog.set_flag(PRO)
+        world.view.is_down = True
+
+        answer = await flags_of(client, ACME)
+
+        assert ("database_error", False) == (
+            answer["flags"]["pro"]["reason"]["code"],
+            answer["flags"]["pro"]["enabled"],
+        )
+
+
+class TestCohorts:
+    async def test_static_cohort_knows_all_ids_of_a_person(self, client, world):
+        """
+        Whoever was listed under one id is a member under every id of theirs.
+        """
+        world.catalog.write(
+            PROJECT.id,
+            "cohort",
+            "9",
+            {"id": 9, "name": "pilots", "is_static": True, "members": ["anon-1"]},
+        )
+        test = {"key": "id", "type": "cohort", "operator": "in", "value": 9}
+        world.catalog.set_flag(flag_row("pilot", group=False, test=test))
+        world.view.set_person("anna", distinct_ids=["anon-1"])
+
+        answers = [
+            await flags_of(client, {**ASKED, "distinct_id": each}) for each in ("anna", "bob")
+        ]
+
+        assert [{"pilot"}, set()] == list(map(enabled, answers))

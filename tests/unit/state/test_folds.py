@@ -1,12 +1,14 @@
 """Examples of each fold."""
 
 import pytest
+from msgspec.structs import replace
 
 from flagstream.errors import RecordError
 from flagstream.state.group_types import MAX_REFUSED, MAX_TYPES, GroupTypeClaim, fold_group_type
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.state.merge import REDUCERS
-from flagstream.state.persons import PersonUpdate, fold_person
+from flagstream.state.persons import PersonState, PersonUpdate, fold_person
+from flagstream.state.registers import values
 from flagstream.state.sessions import MAX_IDS, SessionUpdate, fold_session
 from flagstream.state.uuids import RING_SIZE
 from flagstream.topics import Table
@@ -170,6 +172,37 @@ class TestPerson:
         )
 
         assert ("u1", 0) == state.into
+
+    def test_first_hash_key_stays(self):
+        """
+        A hash key is not replaced by a later one of its flag; other flags get theirs.
+        """
+        state = fold_all(
+            fold_person,
+            PersonUpdate(time_ms=1, hash_keys={"beta": "anon-1"}),
+            PersonUpdate(time_ms=2, hash_keys={"beta": "anon-2", "checkout": "anon-2"}),
+        )
+
+        assert {"beta": "anon-1", "checkout": "anon-2"} == values(state.hash_keys)
+
+    def test_known_hash_key_changes_nothing(self):
+        """
+        A hash key that is there already gives a state that is equal but for its version.
+        """
+        update = PersonUpdate(time_ms=1, hash_keys={"beta": "anon-1"})
+        state = fold_person(None, update, 1)
+
+        assert replace(state, version=2) == fold_person(state, update, 2)
+
+    def test_state_of_an_older_release(self):
+        """
+        A state that knows no hash keys is read without any, and is written as it was.
+        """
+        raw = b'{"version":0,"created_at_ms":1,"properties":{"a":[1,0,false]}}'
+
+        state = PersonState.from_bytes(raw)
+
+        assert ({}, raw) == (state.hash_keys, state.to_bytes())
 
 
 class TestRecords:

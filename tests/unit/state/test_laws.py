@@ -43,6 +43,7 @@ UPDATES = {
         into=st.none() | IDS,
         merged=st.none() | IDS,
         is_identified=st.booleans(),
+        hash_keys=st.dictionaries(st.sampled_from(["beta", "checkout"]), IDS),
     ),
     Table.DEFINITIONS: st.builds(DefinitionUpdate, time_ms=TIMES, body=PROPERTIES),
 }
@@ -162,6 +163,22 @@ class TestGroupTypes:
         state = reducer.state.from_bytes(fold(Table.GROUP_TYPES, log))
 
         assert set(first_sights[5:]) == set(state.refused)
+
+
+class TestPersons:
+    @given(log=logs(Table.PERSONS), data=st.data())
+    def test_the_first_hash_key_of_each_flag_stands(self, log, data):
+        """
+        Per flag the hash key stays that came first in the log, in whatever order it is folded.
+        """
+        first = {}
+        for _, update in log:
+            first = {**update.hash_keys, **first}
+
+        folded = fold(Table.PERSONS, data.draw(st.permutations(log)))
+
+        state = REDUCERS[Table.PERSONS].state.from_bytes(folded)
+        assert first == {key: register.value for key, register in state.hash_keys.items()}
 
 
 class TestSessions:

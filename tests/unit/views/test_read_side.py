@@ -5,6 +5,7 @@ import asyncio
 import orjson
 
 from flagstream.errors import ViewError
+from flagstream.flags import Sdk
 from flagstream.ports import Position
 from flagstream.settings import Settings
 from flagstream.state.definitions import DefinitionUpdate
@@ -108,7 +109,7 @@ class TestCatalog:
             snapshot = side.catalog.project(7)
 
         assert ({}, []) == (snapshot.flag_rows, snapshot.group_types.types)
-        assert [] == orjson.loads(snapshot.local_definitions)["flags"]
+        assert [] == orjson.loads(snapshot.local_definitions.documents[Sdk.OTHER])["flags"]
 
     async def test_flags_types_and_settings(self, reading, write):
         """
@@ -125,7 +126,7 @@ class TestCatalog:
             snapshot = side.catalog.project(1)
 
         assert {"beta", "old"} == snapshot.flag_rows.keys()
-        document = orjson.loads(snapshot.local_definitions)
+        document = orjson.loads(snapshot.local_definitions.documents[Sdk.OTHER])
         assert ["beta"] == [each["key"] for each in document["flags"]]
         assert {"0": "org"} == document["group_type_mapping"]
         assert ("Shop", False) == (snapshot.settings.name, snapshot.settings.remember_active_groups)
@@ -142,7 +143,7 @@ class TestCatalog:
             after = side.catalog.project(1)
 
         assert ({"beta"}, {"beta", "new"}) == (before.flag_rows.keys(), after.flag_rows.keys())
-        assert before.etag != after.etag
+        assert before.etags != after.etags
         assert other is side.catalog.project(2)
 
     async def test_same_definitions_have_the_same_tag(self, reading, write):
@@ -153,7 +154,7 @@ class TestCatalog:
         tags = []
         for _ in range(2):
             async with reading() as side:
-                tags.append(side.catalog.project(1).etag)
+                tags.append(side.catalog.project(1).etags)
 
         assert tags[0] == tags[1]
 

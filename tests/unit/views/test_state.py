@@ -303,6 +303,66 @@ class TestPersons:
 
         assert {} == world.state.person(1, "b").properties
 
+    def test_hash_keys_of_the_root_go_first(self, world):
+        """
+        A person stays bucketed by its own hash keys, then by those of the id merged in first.
+        """
+        world.person("late", hash_keys={"a": "late", "b": "late", "c": "late"})
+        world.person("early", hash_keys={"a": "early", "b": "early"})
+        world.merge("early", "u")
+        world.merge("late", "u")
+        world.person("u", hash_keys={"a": "own"})
+
+        person = world.state.person(1, "late")
+
+        assert {"a": "own", "b": "early", "c": "late"} == person.hash_keys
+
+    def test_first_hash_key_stays(self, world):
+        """
+        A later hash key of a flag changes no answer, whichever id it comes by.
+        """
+        world.person("u", hash_keys={"a": "first"})
+        world.person("u", hash_keys={"a": "second"})
+        world.person("anon", hash_keys={"a": "third"})
+        world.merge("anon", "u")
+
+        assert {"a": "first"} == world.state.person(1, "u").hash_keys
+
+    def test_hash_keys_of_nobody(self, world):
+        """
+        A person of whom none was stored has none.
+        """
+        world.person("u", set={"plan": "free"})
+
+        assert {} == world.state.person(1, "u").hash_keys
+
+    def test_distinct_ids(self, world):
+        """
+        The ids of a person are listed from the root on, those merged in earlier first.
+        """
+        world.person("u", set={"plan": "free"})
+        assert ("u",) == world.state.person(1, "u").distinct_ids
+
+        world.merge("z", "y")
+        world.merge("y", "u")
+        world.merge("a", "u")
+
+        assert ("u", "y", "a", "z") == world.state.person(1, "z").distinct_ids
+
+    def test_ids_of_half_a_merge(self, world):
+        """
+        Where nothing is known of the root yet, it is listed before the ids that lead to it.
+        """
+        world.merge("a", "b")
+        world.person("b", into="c", hash_keys={"f": "own"})
+        world.person("a", hash_keys={"g": "merged"})
+
+        person = world.state.person(1, "a")
+
+        assert ("c", "b", "a") == person.distinct_ids
+        assert {"f": "own", "g": "merged"} == person.hash_keys
+        assert person == world.state.person(1, "b")
+
     def test_circle_ends(self, world):
         """
         Two merges that crossed give one person, from whichever id it is read.
@@ -331,7 +391,10 @@ class TestPersons:
             world.person(f"{number}", set={f"p{number}": 1})
             world.merge(f"{number}", "u")
 
-        assert 63 == len(world.state.person(1, "u").properties)
+        person = world.state.person(1, "u")
+
+        assert 63 == len(person.properties)
+        assert ("u", *map(str, range(63))) == person.distinct_ids
 
 
 class TestCache:

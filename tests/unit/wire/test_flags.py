@@ -47,6 +47,7 @@ class TestSpellings:
             ({"distinct_id": None, "$distinct_id": "u"}, {"distinct_id": "u"}),
             ({"$anon_distinct_id": "a"}, {"anon_distinct_id": "a"}),
             ({"anon_distinct_id": "a"}, {"anon_distinct_id": "a"}),
+            ({"$anon_distinct_id": "a" * 300}, {"anon_distinct_id": "a" * 200}),
             ({"device_id": None}, {"device_id": None}),
             ({"device_id": "d"}, {"device_id": "d"}),
             ({"device_id": 7}, {"device_id": "7"}),

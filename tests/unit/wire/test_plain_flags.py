@@ -37,6 +37,7 @@ def outcome(read):
 
 class TestShortWay:
     @given(members=st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=4), least=st.booleans())
+    @example(members={"$anon_distinct_id": "x" * 201}, least=True)
     @example(members={"groups": {"a": ""}}, least=True)
     @example(members={"groups": {"": "a"}}, least=True)
     @example(members={"groups": {"a": "x" * 401}}, least=True)

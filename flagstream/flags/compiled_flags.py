@@ -1,0 +1,300 @@
+"""Compiled flags: an immutable snapshot that is asked on the request path."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Self
+
+from flagstream.errors import Problem
+
+from .bucketing import utf8
+from .compilation import CompiledProject, compile_project
+from .compiler import CompiledFlag, disabled, unjudged
+from .conditions import Rule
+from .context import INITIAL
+from .evaluation import Evaluation, EvaluationContext
+from .parse import Row
+from .project import Definitions, parse_project
+from .slots import (
+    ALIASES,
+    ANON,
+    ANSWERS,
+    DEVICE,
+    EMPTY,
+    HASH_KEYS,
+    NOW,
+    PERSON,
+    Request,
+    group_slot,
+)
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+_MAX_AUDIENCES = 256
+
+
+class CompiledFlags:
+    """
+    Compiled flags in the order of their definition; immutable, compared by identity.
+
+    Made of stored rows by :func:`flagstream.flags.compile_project`.
+
+    Each flag is either in :attr:`person_flags` or, for one type, in :meth:`group_flags`. The
+    answers of the latter depend on nothing but this set, the group's key and the group's
+    properties. So a server can keep them ready, joined, until one of the three changes::
+
+        ready = cache.get((flags, group_type, group_key))
+        if ready is None:
+            answers = flags.group_flags(group_type).answers(context)
+            ready = b",".join([answer.v2 for answer in answers])
+
+    and has only :attr:`person_flags` to evaluate for each request.
+
+    Attributes:
+        keys: Of the flags, in order.
+        problems: By flag key, what is wrong with the definitions that cannot be read.
+        needs_person: Something that is stored of the person can change an answer.
+        person_names: The properties of the person that are looked at.
+        group_types: Names of the types whose groups some flag looks at.
+        group_names: By these, the properties that are looked at.
+        sticky_keys: Of the flags that bucket persons by who they were before being identified.
+        has_runtimes: Some flags are for the requests of servers alone, or of clients.
+        person_flags: The flags that look at the person, at groups of several types, at the time,
+            or at nobody.
+    """
+
+    def __init__(
+        self,
+        flags: Iterable[CompiledFlag] = (),
+        group_types: Mapping[str, int] = _NOTHING,
+        *,
+        visible: Collection[str] | None = None,
+        disabled: Mapping[str, Evaluation] = _NOTHING,
+        problems: Mapping[str, Sequence[Problem]] = _NOTHING,
+    ) -> None:
+        """
+        Take *flags* in.
+
+        Args:
+            group_types: Index by name, of all types that the project has.
+            visible: Keys of all flags that the audience sees, of which *flags* may be a part. The
+                others are false to the flags that depend on them. None is all.
+            disabled: By key, the answers of flags that are not active.
+        """
+        self._flags = tuple(flags)
+        self._all_group_types = group_types
+        self._visible = visible
+        self._disabled = disabled
+        self.problems = problems
+        self._needs = _needs_of(self._flags)
+        self._hidden = _hidden(self._needs, visible)
+        needed = {flag.key for flag in self._needs}
+        self._rules = tuple(
+            _recalling(flag.key) if flag.key in needed else flag.rule for flag in self._flags
+        )
+        self._named_rules = tuple(zip([flag.key for flag in self._flags], self._rules, strict=True))
+        self._positions = {flag.key: at for at, flag in enumerate(self._flags)}
+        self.keys: Collection[str] = tuple(self._positions)
+        self._read_slots(group_types)
+        self._audiences: dict[object, CompiledFlags] = {}
+        self._runtimes = frozenset(flag.runtime for flag in self._flags if flag.runtime)
+        self.has_runtimes = bool(self._runtimes)
+        self._contexts = frozenset[str]().union(*(flag.contexts for flag in self._flags))
+        self._parts = self._split()
+        self._nothing = CompiledFlags() if self._flags else self
+        self.person_flags = self._parts.get(None, self._nothing)
+
+    @classmethod
+    def of(cls, project: CompiledProject) -> Self:
+        """Take in all flags of a project that are active."""
+        return cls(
+            project.by_key.values(),
+            project.parsed.group_types,
+            disabled=project.disabled,
+            problems=project.parsed.problems,
+        )
+
+    def _read_slots(self, group_types: Mapping[str, int]) -> None:
+        """Find out what the flags look at."""
+        slots = frozenset[int]().union(*(flag.slots for flag in self._flags))
+        reads = _joined_reads(self._flags)
+        places = {group_slot(index): name for name, index in group_types.items()}
+        self._group_slots = tuple((places[slot], slot) for slot in sorted(slots & places.keys()))
+        self._looks_at_person = not slots.isdisjoint({PERSON, DEVICE})
+        self._looks_at_group_key = any("$group_key" in reads.get(slot, ()) for slot in places)
+        self._looks_at_time = any(flag.is_timed for flag in self._flags)
+        self.sticky_keys = frozenset(
+            flag.key for flag in (*self._flags, *self._needs) if flag.is_sticky
+        )
+        self.needs_person = PERSON in reads or bool(self.sticky_keys)
+        self.person_names = reads.get(PERSON, frozenset[str]())
+        self._adds_to_person = not self.person_names.isdisjoint({"distinct_id", *INITIAL})
+        self.group_types = frozenset(name for name, _ in self._group_slots)
+        self.group_names = {
+            name: reads.get(slot, frozenset[str]()) for name, slot in self._group_slots
+        }
+
+    def _split(self) -> "Mapping[str | None, CompiledFlags]":
+        names = {slot: name for name, slot in self._group_slots}
+        parts: defaultdict[str | None, list[CompiledFlag]] = defaultdict(list)
+        for flag in self._flags:
+            only = next(iter(flag.slots)) if len(flag.slots) == 1 and not flag.is_timed else None
+            parts[None if only is None else names.get(only)].append(flag)
+        if len(parts) == 1:
+            return dict.fromkeys(parts, self)
+        return {
+            name: CompiledFlags(part, self._all_group_types, visible=self._visible)
+            for name, part in parts.items()
+        }
+
+    def group_flags(self, group_type: str) -> "CompiledFlags":
+        """Give the flags that look at groups of this type and at nothing else."""
+        return self._parts.get(group_type, self._nothing)
+
+    def visible(self, runtime: str | None, contexts: Collection[str]) -> "CompiledFlags":
+        """
+        Give the flags that an audience sees.
+
+        Args:
+            runtime: Of the request, ``server`` or ``client``; None where it is not known.
+            contexts: That the request names; empty is all.
+        """
+        if not self._runtimes and not (self._contexts and contexts):
+            return self
+        known = self._contexts.intersection(contexts) if contexts else None
+        audience = (runtime if runtime in self._runtimes else None, known)
+        found = self._audiences.get(audience)
+        if found is None:
+            if len(self._audiences) >= _MAX_AUDIENCES:
+                self._audiences.clear()
+            found = self._audiences[audience] = self._seen_by(*audience)
+        return found
+
+    def _seen_by(self, runtime: str | None, contexts: Collection[str] | None) -> "CompiledFlags":
+        seen = [
+            flag
+            for flag in self._flags
+            if flag.runtime in (None, runtime)
+            and (contexts is None or not flag.contexts or not flag.contexts.isdisjoint(contexts))
+        ]
+        keys = frozenset(flag.key for flag in seen)
+        return CompiledFlags(seen, self._all_group_types, visible=keys, disabled=self._disabled)
+
+    def answers(
+        self, context: EvaluationContext, keys: Collection[str] | None = None
+    ) -> Sequence[Evaluation]:
+        """
+        Evaluate in the order of definition. Total: every context has answers.
+
+        Args:
+            context: With all properties that are looked at, ``$group_key`` and the like among
+                them.
+            keys: Of the flags to evaluate; unknown ones are passed over. None is all.
+        """
+        request = EMPTY.copy()
+        if self._looks_at_person:
+            request[PERSON] = (context.person_properties, utf8(context.distinct_id))
+            if context.device_id:
+                request[DEVICE] = (context.person_properties, utf8(context.device_id))
+            if context.anon_distinct_id:
+                request[ANON] = utf8(context.anon_distinct_id)
+            if self.needs_person:
+                self._fill_stored(request, context)
+        groups, properties = context.groups, context.group_properties
+        for group_type, slot in self._group_slots:
+            group_key = groups.get(group_type)
+            if group_key is not None:
+                request[slot] = (properties.get(group_type, _NOTHING), utf8(group_key))
+        request[NOW] = context.now_ms
+        return self._ask(request) if keys is None else self._ask_for(request, keys)
+
+    def failing(
+        self,
+        answers: Iterable[Evaluation],
+        unread: Mapping[str | None, Collection[str] | None],
+    ) -> list[Evaluation]:
+        """
+        Let those of some answers fail that may follow from what could not be read.
+
+        Args:
+            unread: By the name of a group's type, or None for the person, the names of the
+                properties that are known all the same; None where not even the group is known.
+        """
+        slots = {
+            PERSON if name is None else group_slot(self._all_group_types[name]): known
+            for name, known in unread.items()
+        }
+        flags = ((answer, self._flags[self._positions[answer.key]]) for answer in answers)
+        return [
+            unjudged(flag.answers) if flag.may_need(slots) else answer for answer, flag in flags
+        ]
+
+    def _fill_stored(self, request: Request, context: EvaluationContext) -> None:
+        if context.hash_keys:
+            request[HASH_KEYS] = {key: utf8(value) for key, value in context.hash_keys.items()}
+        if context.distinct_ids:
+            request[ALIASES] = tuple(map(utf8, context.distinct_ids))
+
+    def _ask(self, request: Request) -> list[Evaluation]:
+        if self._needs:
+            self._ask_first(request, self._needs)
+        answers: list[Evaluation] = []
+        for rule in self._rules:
+            answers.append(rule(request))  # noqa: PERF401 -- for one flag, half the time
+        return answers
+
+    def _ask_for(self, request: Request, keys: Collection[str]) -> list[Evaluation]:
+        positions = sorted({self._positions[key] for key in keys if key in self._positions})
+        flags = [self._flags[position] for position in positions]
+        self._ask_first(request, _needs_of(flags))
+        return [flag.rule(request) for flag in flags]
+
+    def _ask_first(self, request: Request, needs: Iterable[CompiledFlag]) -> None:
+        """Ask the flags that others depend on, each after those that it depends on itself."""
+        known = request[ANSWERS] = dict(self._hidden)
+        for flag in needs:
+            if flag.key not in known:
+                known[flag.key] = flag.rule(request)
+
+
+def _needs_of(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:
+    return tuple({each.key: each for flag in flags for each in flag.needs}.values())
+
+
+def _hidden(
+    needs: Sequence[CompiledFlag], visible: Collection[str] | None
+) -> Mapping[str, Evaluation]:
+    """Make the answers of the flags that the audience does not see, as other flags see them."""
+    if visible is None:
+        return {}
+    return {flag.key: disabled(flag.answers) for flag in needs if flag.key not in visible}
+
+
+def _recalling(key: str) -> Rule:
+    """Make the rule of a flag that was asked before the others, because they depend on it."""
+
+    def recall(request: Request) -> Evaluation:
+        answer: Evaluation = request[ANSWERS][key]
+        return answer
+
+    return recall
+
+
+def _joined_reads(flags: Iterable[CompiledFlag]) -> Mapping[int, frozenset[str]]:
+    reads: defaultdict[int, set[str]] = defaultdict(set)
+    for flag in flags:
+        for slot, names in flag.reads.items():
+            reads[slot].update(names)
+    return {slot: frozenset(names) for slot, names in reads.items()}
+
+
+def compile_flags(rows: Mapping[str, Row], group_types: Mapping[str, int]) -> CompiledFlags:
+    """
+    Compile stored rows, by key; those of flags that are active and not deleted. Total.
+
+    A row that does not parse becomes a flag that answers ``failed``; the others work.
+
+    Args:
+        group_types: Index by name.
+    """
+    definitions = Definitions(flags=rows, group_types=group_types)
+    return CompiledFlags.of(compile_project(parse_project(definitions)))
