@@ -9,9 +9,11 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from flagstream.errors import FlagstreamError, quote
+from flagstream.state.definitions import Kind
 
 _TIMEOUT_S = 30
 _PAGE = 1_000
+_PATHS = {Kind.FLAG: "feature_flags", Kind.COHORT: "cohorts"}
 Document = dict[str, Any]
 
 
@@ -30,21 +32,29 @@ class Client:
 
     def flags(self) -> Iterator[Document]:
         """Read all flags that are not deleted."""
+        return self._rows(Kind.FLAG)
+
+    def cohorts(self) -> Iterator[Document]:
+        """Read all cohorts that are not deleted; static ones with their members."""
+        for row in self._rows(Kind.COHORT):
+            yield self._request("GET", f"cohorts/{row['id']}/") if row["is_static"] else row
+
+    def _rows(self, kind: Kind) -> Iterator[Document]:
         query: Document = {"limit": _PAGE, "offset": 0}
         while True:
-            page = self._request("GET", f"feature_flags/?{urlencode(query)}")
+            page = self._request("GET", f"{_PATHS[kind]}/?{urlencode(query)}")
             yield from page["results"]
             if page["next"] is None:
                 return
             query["offset"] += _PAGE
 
-    def create_flag(self, body: Mapping[str, Any]) -> None:
-        """Add a flag."""
-        self._request("POST", "feature_flags/", body)
+    def create(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        """Add a flag or a cohort."""
+        self._request("POST", f"{_PATHS[kind]}/", body)
 
-    def update_flag(self, flag_id: int, body: Mapping[str, Any]) -> None:
-        """Change members of a flag."""
-        self._request("PATCH", f"feature_flags/{flag_id}/", body)
+    def update(self, kind: Kind, row_id: int, body: Mapping[str, Any]) -> None:
+        """Change members of a flag or a cohort."""
+        self._request("PATCH", f"{_PATHS[kind]}/{row_id}/", body)
 
     def dead_letters(self) -> Iterator[Document]:
         """Read all dead letters, oldest first."""

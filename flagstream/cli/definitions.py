@@ -1,33 +1,19 @@
-"""Definitions of flags in files: read, checked, and compared with a server's."""
+"""Definitions of flags and cohorts in files: read and checked."""
 
-import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from flagstream.errors import FlagstreamError, InvalidDefinitionError, InvalidRequestError, quote
-from flagstream.flags import parse_flag
-from flagstream.management import changed_row, new_row
+from flagstream.management import cycles, new_cohort_row, new_row
+from flagstream.state.definitions import Kind
+
+from .flag_names import keys_by_id, named_by_key
 
 Row = Mapping[str, Any]
-# What defines a flag; the rest of a row says what became of it.
-_DEFINING = (
-    "key",
-    "name",
-    "active",
-    "archived",
-    "deleted",
-    "bucketing",
-    "bucketing_identifier",
-    "ensure_experience_continuity",
-    "evaluation_runtime",
-    "evaluation_contexts",
-    "is_remote_configuration",
-    "tags",
-    "filters",
-)
+_LISTS = {"flags": Kind.FLAG, "cohorts": Kind.COHORT}
 
 
 class DefinitionsError(FlagstreamError):
@@ -37,47 +23,23 @@ class DefinitionsError(FlagstreamError):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
     """
-    A flag as a file describes it.
+    A flag or a cohort as a file describes it.
 
     Attributes:
         place: File and JSON path, ``flags.json: $.flags[0]``.
     """
 
+    kind: Kind
     place: str
     body: Row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """
-    What has to be written so that a server has a flag as defined.
-
-    Attributes:
-        flag_id: None for a flag to be added.
-        body: To be sent.
-    """
-
-    flag_id: int | None
-    body: Row
-    before: Row
-    after: Row
-
-    def diff(self) -> str:
-        """Show the change line by line."""
-        before, after = (
-            json.dumps(row, indent=2, sort_keys=True, ensure_ascii=False).splitlines()
-            if row
-            else []
-            for row in (self.before, self.after)
-        )
-        key = self.after["key"]
-        lines = difflib.unified_diff(before, after, f"{key} now", f"{key} then", lineterm="")
-        return "\n".join(lines)
-
-
 def read_definitions(files: Iterable[Path]) -> Sequence[Definition]:
     """
-    Read and check all flags of *files*; each holds one, a list, or ``{"flags": […]}``.
+    Read and check all definitions of *files*.
+
+    Each holds one flag, a list of flags, or ``{"flags": […], "cohorts": […]}``. Flags that name
+    other flags by ids which the files tell do so by keys afterwards.
 
     Raises:
         DefinitionsError: Naming every problem.
@@ -92,12 +54,12 @@ def read_definitions(files: Iterable[Path]) -> Sequence[Definition]:
             problems.append(str(error))
     for definition in definitions:
         problems.extend(_problems(definition))
-        key = str(definition.body.get("key"))
-        if places.setdefault(key, definition.place) != definition.place:
-            problems.append(f"{definition.place}: {key} is also defined in {places[key]}")
+        problems.extend(_repetitions(definition, places))
+    problems = problems or list(_cycles(definitions))
     if problems:
         raise DefinitionsError("\n".join(problems))
-    return definitions
+    keys = keys_by_id(each.body for each in definitions if each.kind is Kind.FLAG)
+    return [replace(each, body=named_by_key(each.kind, each.body, keys)) for each in definitions]
 
 
 def _parse_file(file: Path) -> Iterator[Definition]:
@@ -107,31 +69,37 @@ def _parse_file(file: Path) -> Iterator[Definition]:
         raise DefinitionsError(f"{file}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise DefinitionsError(f"{file}: not JSON: {error}") from None
-    if isinstance(document, dict) and "flags" in document:
-        path, bodies = "$.flags", document["flags"]
-    elif isinstance(document, list):
-        path, bodies = "$", document
+    if isinstance(document, list):
+        yield from _parse_list(f"{file}: $", Kind.FLAG, document)
+    elif isinstance(document, dict) and document.keys() & _LISTS.keys():
+        for name, kind in _LISTS.items():
+            if name in document:
+                yield from _parse_list(f"{file}: $.{name}", kind, document[name])
     else:
-        yield _definition(f"{file}: $", document)
-        return
+        yield _definition(f"{file}: $", Kind.FLAG, document)
+
+
+def _parse_list(place: str, kind: Kind, bodies: object) -> Iterator[Definition]:
     if not isinstance(bodies, list):
-        raise DefinitionsError(f"{file}: {path}: expected a list of flags, got {quote(bodies)}")
+        raise DefinitionsError(f"{place}: expected a list of {kind}s, got {quote(bodies)}")
     for index, body in enumerate(bodies):
-        yield _definition(f"{file}: {path}[{index}]", body)
+        yield _definition(f"{place}[{index}]", kind, body)
 
 
-def _definition(place: str, body: object) -> Definition:
+def _definition(place: str, kind: Kind, body: object) -> Definition:
     if not isinstance(body, dict):
         raise DefinitionsError(f"{place}: expected an object, got {quote(body)}")
     # The version in an export is of the day it was made; what counts is that of today.
-    return Definition(
-        place=place, body={name: value for name, value in body.items() if name != "version"}
-    )
+    known = {name: value for name, value in body.items() if name != "version"}
+    return Definition(kind=kind, place=place, body=known)
 
 
 def _problems(definition: Definition) -> Iterator[str]:
+    body = definition.body
+    if definition.kind is Kind.COHORT and body.get("id") is None:
+        yield f"{definition.place}.id: expected the id that flags name it by, got None"
     try:
-        parse_flag(new_row(definition.body, flag_id=1, bucketing="murmur3", now_ms=0))
+        _row(definition)
     except InvalidDefinitionError as error:
         for problem in error.problems:
             yield definition.place + str(problem).removeprefix("$")
@@ -139,44 +107,28 @@ def _problems(definition: Definition) -> Iterator[str]:
         yield f"{definition.place}: {error.detail}"
 
 
-def defining(row: Row) -> Row:
-    """Reduce a row to what defines the flag, as a file would hold it."""
-    members = {name: row[name] for name in _DEFINING if row.get(name) is not None}
-    if not members.get("deleted"):
-        members.pop("deleted", None)
-    if "filters" in members:
-        filters = members["filters"].items()
-        members["filters"] = {name: value for name, value in filters if value is not None}
-    return members
+def _row(definition: Definition) -> Row:
+    """Make the row that a server without any others would."""
+    if definition.kind is Kind.COHORT:
+        return new_cohort_row(definition.body, cohort_rows={}, now_ms=0)
+    return new_row(definition.body, flag_id=1, bucketing="murmur3", now_ms=0)
 
 
-def changes(rows: Iterable[Row], definitions: Iterable[Definition]) -> Iterator[Change]:
-    """
-    Compare the flags of a server with definitions.
-
-    Filters are compared as a whole; other members that a definition leaves out stay as they are,
-    and so do flags that are not defined.
-    """
-    current = {row["key"]: row for row in rows}
-    for definition in definitions:
-        row = current.get(definition.body["key"])
-        if row is not None:
-            change = _update(row, definition.body)
-            if change.before != change.after:
-                yield change
-        elif not definition.body.get("deleted"):
-            after = defining(definition.body)
-            yield Change(flag_id=None, body=definition.body, before={}, after=after)
+def _repetitions(definition: Definition, places: dict[str, str]) -> Iterator[str]:
+    """Name what was defined before: a key, or an id by which filters name flags or cohorts."""
+    key, number = definition.body.get("key"), definition.body.get("id")
+    names = [key] if definition.kind is Kind.FLAG and isinstance(key, str) else []
+    if type(number) is int:
+        names.append(f"the {definition.kind} with id {number}")
+    for name in names:
+        if (first := places.setdefault(name, definition.place)) != definition.place:
+            yield f"{definition.place}: {name} is also defined in {first}"
 
 
-def _update(row: Row, body: Row) -> Change:
-    if "filters" in body:
-        # The server keeps what is not named: null takes it away.
-        absent = dict.fromkeys(row["filters"].keys() - body["filters"].keys())
-        body = {**body, "filters": {**absent, **body["filters"]}}
-    return Change(
-        flag_id=row["id"],
-        body={**body, "version": row["version"]},
-        before=defining(row),
-        after=defining(changed_row(row, body, now_ms=0)),
-    )
+def _cycles(definitions: Iterable[Definition]) -> Iterator[str]:
+    """Name the places where cohorts refer to themselves; all are well-formed."""
+    rows = {each.place: _row(each) for each in definitions if each.kind is Kind.COHORT}
+    cohort_rows = {row["id"]: row for row in rows.values()}
+    for place, row in rows.items():
+        for problem in cycles(row, cohort_rows):
+            yield place + str(problem).removeprefix("$")

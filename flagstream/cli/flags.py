@@ -1,4 +1,4 @@
-"""``apply``, ``export`` and ``check``: definitions of flags in files."""
+"""``apply``, ``export`` and ``check``: definitions of flags and cohorts in files."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,11 @@ from typing import Any
 
 import click
 
-from .definitions import changes, defining, read_definitions
+from flagstream.state.definitions import Kind
+
+from .changes import changes, exported
+from .definitions import DefinitionsError, read_definitions
+from .lints import lints
 from .options import client_options, example, make_client
 
 _files = click.argument(
@@ -20,24 +24,26 @@ _files = click.argument(
 @client_options
 def apply(files: tuple[Path, ...], *, dry_run: bool, **options: Any) -> None:
     """
-    Make flags of a running server equal to their definitions in FILES.
+    Make flags and cohorts of a running server equal to their definitions in FILES.
 
-    A file holds one flag, a list of flags, or {"flags": [...]}, as JSON. What changes is shown as
-    a diff. Flags that no file names stay, and so do members that a definition leaves out, but for
-    "filters", which count as a whole. "deleted": true deletes a flag.
+    A file holds one flag, a list of flags, or {"flags": [...], "cohorts": [...]}, as JSON. What
+    changes is shown as a diff. Flags and cohorts that no file names stay, and so do members that a
+    definition leaves out, but for "filters", which count as a whole. "deleted": true deletes.
+
+    Flags are found by their keys, cohorts by their ids.
     """
     definitions = read_definitions(files)
     client = make_client(**options)
-    pending = list(changes(client.flags(), definitions))
+    pending = list(changes(client.flags(), client.cohorts(), definitions))
     for change in pending:
         click.echo(change.diff())
         if dry_run:
             continue
-        if change.flag_id is None:
-            client.create_flag(change.body)
+        if change.id is None:
+            client.create(change.kind, change.body)
         else:
-            client.update_flag(change.flag_id, change.body)
-    added = sum(change.flag_id is None for change in pending)
+            client.update(change.kind, change.id, change.body)
+    added = sum(change.id is None for change in pending)
     verb = "to be " if dry_run else ""
     click.echo(
         f"{added} {verb}added, {len(pending) - added} {verb}changed, "
@@ -48,19 +54,33 @@ def apply(files: tuple[Path, ...], *, dry_run: bool, **options: Any) -> None:
 @click.command(epilog=example("flagstream export > flags.json"))
 @client_options
 def export(**options: Any) -> None:
-    """Print all flags of a running server as JSON that `flagstream apply` takes."""
-    rows = sorted(make_client(**options).flags(), key=lambda row: row["key"])
-    document = {"flags": list(map(defining, rows))}
+    """Print all flags and cohorts of a running server as JSON that `flagstream apply` takes."""
+    client = make_client(**options)
+    document = exported(client.flags(), client.cohorts())
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
-@click.command(epilog=example("flagstream check config/flags/*.json"))
+@click.command(epilog=example("flagstream check config/flags/*.json --group-type organization"))
 @_files
-def check(files: tuple[Path, ...]) -> None:
+@click.option(
+    "--group-type",
+    "group_types",
+    multiple=True,
+    metavar="NAME",
+    help="A group type of the project, in the order of their indexes; may be repeated.",
+)
+def check(files: tuple[Path, ...], *, group_types: tuple[str, ...]) -> None:
     """
-    Check definitions of flags in FILES without a server.
+    Check definitions of flags and cohorts in FILES without a server.
+
+    Besides what is malformed it names what nobody wants: conditions that can never match, variants
+    that leave somebody out, dependencies on flags that are off, group types that there are not.
 
     Every problem is a line on stderr with file and JSON path; the exit code is 1 if there is any.
     """
-    count = len(read_definitions(files))
-    click.echo(f"{count} flags in {len(files)} files are well-formed")
+    definitions = read_definitions(files)
+    if found := list(lints(definitions, group_types)):
+        raise DefinitionsError("\n".join(found))
+    kinds = [definition.kind for definition in definitions]
+    cohorts = f" and {kinds.count(Kind.COHORT)} cohorts" if Kind.COHORT in kinds else ""
+    click.echo(f"{kinds.count(Kind.FLAG)} flags{cohorts} in {len(files)} files are well-formed")

@@ -1,6 +1,26 @@
 """Changing definitions: the service behind the API, the console and the command line."""
 
-from .rows import READ_ONLY, changed_row, iso_time, new_row
-from .service import Management, find_flag
+from .bodies import iso_time
+from .cohort_rows import COHORT_DEFINING, COHORT_READ_ONLY, changed_cohort_row, new_cohort_row
+from .references import cohort_tests, cycles, flag_tests, named_cohorts
+from .rows import DEFINING, READ_ONLY, changed_row, new_row
+from .service import Management, find_cohort, find_flag
 
-__all__ = ["READ_ONLY", "Management", "changed_row", "find_flag", "iso_time", "new_row"]
+__all__ = [
+    "COHORT_DEFINING",
+    "COHORT_READ_ONLY",
+    "DEFINING",
+    "READ_ONLY",
+    "Management",
+    "changed_cohort_row",
+    "changed_row",
+    "cohort_tests",
+    "cycles",
+    "find_cohort",
+    "find_flag",
+    "flag_tests",
+    "iso_time",
+    "named_cohorts",
+    "new_cohort_row",
+    "new_row",
+]

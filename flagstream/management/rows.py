@@ -1,23 +1,19 @@
 """Rows of flags, made from what was sent: members, types and defaults, without I/O."""
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from flagstream.errors import InvalidDefinitionError, InvalidRequestError, Problem
 from flagstream.flags import parse_flag
 
-Row = Mapping[str, Any]
+from .bodies import Row, iso_time, unknown_members
 
-_KEY = re.compile(r"[A-Za-z0-9_-]{1,400}")
-_WRITABLE = {
+DEFINING = (
     "key",
     "name",
-    "filters",
     "active",
+    "archived",
     "deleted",
-    "version",
     "bucketing",
     "bucketing_identifier",
     "ensure_experience_continuity",
@@ -25,10 +21,14 @@ _WRITABLE = {
     "evaluation_contexts",
     "is_remote_configuration",
     "tags",
-}
+    "filters",
+)
+"""The members that define a flag; the others of a row say what became of it."""
+
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,400}")
+_WRITABLE = {*DEFINING, "version"}
 # What an answer holds besides: clients send back what they have read.
 READ_ONLY: Row = {
-    "archived": False,
     "has_encrypted_payloads": False,
     "created_by": None,
     "last_modified_by": None,
@@ -78,6 +78,7 @@ def new_row(body: Row, *, flag_id: int, bucketing: str, now_ms: int) -> dict[str
             "id": flag_id,
             "name": "",
             "active": True,
+            "archived": False,
             "deleted": False,
             "bucketing": bucketing,
             "bucketing_identifier": None,
@@ -128,21 +129,13 @@ def _canonical(row: dict[str, Any]) -> dict[str, Any]:
     return {**row, "filters": {**row["filters"], "payloads": payloads}}
 
 
-def iso_time(time_ms: int) -> str:
-    """Write Unix milliseconds as the API does."""
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
-
-
 def _checked(body: Row) -> dict[str, Any]:
     """Refuse members of unknown names; types are left to the engine's parser."""
     given = {_SPELLINGS.get(name, name): value for name, value in body.items()}
     if _SHORTHAND in given:
         _expand_shorthand(given)
     given = {name: value for name, value in given.items() if name not in _IGNORED}
-    problems = [
-        Problem(path=f"$.{name}", expected="no member of this name", got=given[name])
-        for name in given.keys() - _WRITABLE
-    ]
+    problems = unknown_members(given, _WRITABLE)
     if not isinstance(given.get("filters", {}), dict):
         problems.append(Problem(path="$.filters", expected="an object", got=given["filters"]))
     if not isinstance(given.get("key", ""), str):

@@ -1,47 +1,25 @@
-"""Changes of definitions: checked, written to the log, and waited for until requests see them."""
+"""Changes of flags, cohorts and settings: checked, and written on top of the ones before."""
 
-import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
-from typing import Any
 
-from flagstream.errors import (
-    ConflictError,
-    InvalidRequestError,
-    NotFoundError,
-    UnavailableError,
-    quote,
-)
-from flagstream.ports import (
-    Append,
-    Catalog,
-    Position,
-    Progress,
-    ProjectSettings,
-    ProjectSnapshot,
-    RecordSink,
-)
-from flagstream.state.definitions import DefinitionUpdate, Kind
-from flagstream.topics import Topic, record_key
+from flagstream.errors import ConflictError, InvalidRequestError, NotFoundError
+from flagstream.ports import Catalog, Progress, ProjectSettings, ProjectSnapshot, RecordSink
+from flagstream.state.definitions import Kind
 
+from .bodies import Row
+from .cohort_rows import changed_cohort_row, new_cohort_row, with_members
+from .references import check_cohort, check_flag
 from .rows import changed_row, new_row
+from .settings import checked_settings
+from .writer import DefinitionsWriter
 
 _MAX_FLAGS = 10_000
-_MAX_BODY_BYTES = 512 * 1024
-_BUCKETINGS = ("murmur3", "sha1")
-_MAX_NAME_CHARS = 400
-Row = Mapping[str, Any]
+_MAX_COHORTS = 1_000
 
 
 class Management:
-    """
-    The service behind the API, the console and the command line.
-
-    Changes of one project happen one after the other, each on top of the snapshot that holds the
-    one before; with several processes that take writes, the log's order decides.
-    """
+    """The service behind the API, the console and the command line."""
 
     def __init__(
         self,
@@ -52,13 +30,10 @@ class Management:
         clock_ms: Callable[[], int],
         wait_timeout_s: float,
     ) -> None:
-        self._catalog = catalog
-        self._sink = sink
-        self._progress = progress
         self._clock_ms = clock_ms
-        self._wait_timeout_s = wait_timeout_s
-        self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._latest: dict[int, Position] = {}
+        self._writer = DefinitionsWriter(
+            catalog, sink, progress, clock_ms=clock_ms, wait_timeout_s=wait_timeout_s
+        )
 
     async def create_flag(self, project_id: int, body: Row) -> Row:
         """
@@ -68,7 +43,7 @@ class Management:
             InvalidRequestError: Naming what is wrong; ``unique`` where the key is taken.
             UnavailableError: The project's last change is not folded in yet.
         """
-        async with self._changing(project_id) as snapshot:
+        async with self._writer.changing(project_id) as snapshot:
             rows = snapshot.flag_rows
             row = new_row(
                 body,
@@ -82,7 +57,8 @@ class Management:
                 )
             if len(rows) >= _MAX_FLAGS and row["key"] not in rows:
                 raise InvalidRequestError(f"A project has at most {_MAX_FLAGS} flags.")
-            await self._write(project_id, Kind.FLAG, row["key"], row)
+            check_flag(row, snapshot)
+            await self._writer.write(project_id, Kind.FLAG, row["key"], row)
         return row
 
     async def update_flag(self, project_id: int, flag_id: int, body: Row) -> Row:
@@ -94,16 +70,84 @@ class Management:
             ConflictError: ``version`` in *body* is not the flag's present one.
             InvalidRequestError: Naming every member that is wrong.
         """
-        async with self._changing(project_id) as snapshot:
+        async with self._writer.changing(project_id) as snapshot:
             row = find_flag(snapshot, flag_id)
-            if body.get("version", row["version"]) != row["version"]:
-                raise ConflictError(
-                    f"The flag was changed meanwhile: it has version {row['version']}.",
-                    attr="version",
-                )
+            _check_version(Kind.FLAG, row, body)
             row = changed_row(row, body, now_ms=self._clock_ms())
-            await self._write(project_id, Kind.FLAG, row["key"], row)
+            check_flag(row, snapshot)
+            await self._writer.write(project_id, Kind.FLAG, row["key"], row)
         return row
+
+    async def create_cohort(self, project_id: int, body: Row) -> Row:
+        """
+        Add a cohort, with the id that *body* names where that is free.
+
+        Raises:
+            InvalidRequestError: Naming every member that is wrong, or every place that names a
+                cohort that is not there.
+            UnavailableError: The project's last change is not folded in yet.
+        """
+        async with self._writer.changing(project_id) as snapshot:
+            rows = snapshot.cohort_rows
+            row = new_cohort_row(body, cohort_rows=rows, now_ms=self._clock_ms())
+            if len(rows) >= _MAX_COHORTS and row["id"] not in rows:
+                raise InvalidRequestError(
+                    f"A project has at most {_MAX_COHORTS} cohorts; that of one that was deleted "
+                    "can be taken over with its id."
+                )
+            check_cohort(row, snapshot)
+            await self._write_cohort(project_id, row)
+        return row
+
+    async def update_cohort(self, project_id: int, cohort_id: int, body: Row) -> Row:
+        """
+        Change what *body* names of a cohort; ``deleted`` among it deletes or restores.
+
+        Raises:
+            NotFoundError: There is no cohort with this id.
+            ConflictError: ``version`` in *body* is not the cohort's present one, or the cohort
+                would be deleted while flags or other cohorts use it.
+            InvalidRequestError: Naming every member that is wrong, or every place that names a
+                cohort that is not there or that refers to this one.
+        """
+        async with self._writer.changing(project_id) as snapshot:
+            row = find_cohort(snapshot, cohort_id)
+            _check_version(Kind.COHORT, row, body)
+            row = changed_cohort_row(row, body, now_ms=self._clock_ms())
+            check_cohort(row, snapshot)
+            await self._write_cohort(project_id, row)
+        return row
+
+    async def add_members(self, project_id: int, cohort_id: int, members: Sequence[str]) -> Row:
+        """
+        Add to the members of a static cohort, behind those that it has; nobody is in it twice.
+
+        Raises:
+            NotFoundError: There is no cohort with this id.
+            InvalidRequestError: The cohort is not static, or would have too many members.
+        """
+        return await self._change_members(project_id, cohort_id, lambda known: [*known, *members])
+
+    async def remove_members(self, project_id: int, cohort_id: int, members: Sequence[str]) -> Row:
+        """Take members out of a static cohort, likewise; passes over those that are not in it."""
+        gone = frozenset(members)
+        return await self._change_members(
+            project_id, cohort_id, lambda known: [each for each in known if each not in gone]
+        )
+
+    async def _change_members(
+        self, project_id: int, cohort_id: int, change: Callable[[Iterable[str]], list[str]]
+    ) -> Row:
+        async with self._writer.changing(project_id) as snapshot:
+            row = find_cohort(snapshot, cohort_id)
+            changed = with_members(row, change(row["members"]), now_ms=self._clock_ms())
+            if changed["members"] == row["members"]:
+                return row
+            await self._write_cohort(project_id, changed)
+        return changed
+
+    async def _write_cohort(self, project_id: int, row: Row) -> None:
+        await self._writer.write(project_id, Kind.COHORT, str(row["id"]), row)
 
     async def update_settings(self, project_id: int, body: Row) -> ProjectSettings:
         """
@@ -112,32 +156,10 @@ class Management:
         Raises:
             InvalidRequestError: Naming the member that is wrong.
         """
-        async with self._changing(project_id) as snapshot:
-            settings = replace(snapshot.settings, **_checked_settings(body))
-            await self._write(project_id, Kind.PROJECT, str(project_id), asdict(settings))
+        async with self._writer.changing(project_id) as snapshot:
+            settings = replace(snapshot.settings, **checked_settings(body))
+            await self._writer.write(project_id, Kind.PROJECT, str(project_id), asdict(settings))
         return settings
-
-    @asynccontextmanager
-    async def _changing(self, project_id: int) -> AsyncIterator[ProjectSnapshot]:
-        async with self._locks[project_id]:
-            latest = self._latest.get(project_id)
-            if latest is not None and not await self._is_visible(latest):
-                raise UnavailableError("The last change is not folded in yet.", retry_after_s=1)
-            yield self._catalog.project(project_id)
-
-    async def _write(self, project_id: int, kind: Kind, name: str, body: Row) -> None:
-        """Append a definition; once durable it counts, whether or not requests see it in time."""
-        update = DefinitionUpdate(time_ms=self._clock_ms(), body=dict(body)).to_bytes()
-        if len(update) > _MAX_BODY_BYTES:
-            raise InvalidRequestError(f"A definition has at most {_MAX_BODY_BYTES} bytes.")
-        key = record_key(project_id, kind, name)
-        (self._latest[project_id],) = await self._sink.append(
-            [Append(Topic.DEFINITIONS, key, update)]
-        )
-        await self._is_visible(self._latest[project_id])
-
-    async def _is_visible(self, position: Position) -> bool:
-        return await self._progress.wait_visible([position], self._wait_timeout_s)
 
 
 def find_flag(snapshot: ProjectSnapshot, flag_id: int) -> Row:
@@ -153,20 +175,22 @@ def find_flag(snapshot: ProjectSnapshot, flag_id: int) -> Row:
     raise NotFoundError(f"There is no feature flag with id {flag_id}.")
 
 
-def _checked_settings(body: Row) -> dict[str, Any]:
-    expected = {
-        "name": (f"a text of 1 to {_MAX_NAME_CHARS} characters", _is_name),
-        "bucketing": (f"one of {', '.join(_BUCKETINGS)}", _BUCKETINGS.__contains__),
-        "remember_active_groups": ("true or false", lambda value: isinstance(value, bool)),
-    }
-    for name, value in body.items():
-        if name not in expected:
-            raise InvalidRequestError(f"{name}: there is no such setting", attr=name)
-        what, accepts = expected[name]
-        if not accepts(value):
-            raise InvalidRequestError(f"{name}: expected {what}, got {quote(value)}", attr=name)
-    return dict(body)
+def find_cohort(snapshot: ProjectSnapshot, cohort_id: int) -> Row:
+    """
+    Find a cohort by its id, deleted or not.
+
+    Raises:
+        NotFoundError: There is none.
+    """
+    row = snapshot.cohort_rows.get(cohort_id)
+    if row is None:
+        raise NotFoundError(f"There is no cohort with id {cohort_id}.")
+    return row
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME_CHARS
+def _check_version(kind: Kind, row: Row, body: Row) -> None:
+    """Refuse a change that was made on top of another version than the present one."""
+    if body.get("version", row["version"]) != row["version"]:
+        raise ConflictError(
+            f"The {kind} was changed meanwhile: it has version {row['version']}.", attr="version"
+        )

@@ -6,18 +6,16 @@ from typing import Any
 
 from aiohttp import web
 
-from flagstream.errors import InvalidRequestError, NotFoundError, quote
+from flagstream.errors import InvalidRequestError, quote
 from flagstream.management import READ_ONLY, find_flag
 from flagstream.ports import Project, ProjectSettings
 
 from . import keys
 from .auth import project_of_key
 from .bodies import read_object
-from .pages import API_ROOTS, bounded_int, page_url
+from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
 
-_MAX_PAGE = 1_000
-_MAX_OFFSET = 10**9
 _STATES = {"true": True, "false": False}
 Row = Mapping[str, Any]
 
@@ -25,20 +23,8 @@ Row = Mapping[str, Any]
 async def list_flags(request: web.Request) -> web.Response:
     """List the flags that are not deleted, the newest first."""
     project = project_of_key(request)
-    limit = bounded_int(request, "limit", default=100, highest=_MAX_PAGE)
-    offset = bounded_int(request, "offset", default=0, lowest=0, highest=_MAX_OFFSET)
     rows = _matching(request, request.app[keys.CATALOG].project(project.id).flag_rows)
-    document = {
-        "count": len(rows),
-        "next": _other_page(request, offset + limit, limit) if offset + limit < len(rows) else None,
-        "previous": _other_page(request, max(0, offset - limit), limit) if offset else None,
-        "results": list(map(_document, rows[offset : offset + limit])),
-    }
-    return json_response(document)
-
-
-def _other_page(request: web.Request, offset: int, limit: int) -> str:
-    return page_url(request, {"limit": limit, "offset": offset})
+    return json_response(list_document(request, rows, _document))
 
 
 def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
@@ -70,7 +56,12 @@ async def get_flag(request: web.Request) -> web.Response:
     """Read a flag, deleted or not."""
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
-    return json_response(_document(find_flag(snapshot, _flag_id(request))))
+    row = find_flag(snapshot, _flag_id(request))
+    document = _document(row)
+    # Only a server of another version writes what this one cannot read.
+    if (problems := snapshot.flags.problems.get(row["key"])) is not None:
+        document["problems"] = list(map(str, problems))
+    return json_response(document)
 
 
 async def update_flag(request: web.Request) -> web.Response:
@@ -82,15 +73,12 @@ async def update_flag(request: web.Request) -> web.Response:
 
 
 def _flag_id(request: web.Request) -> int:
-    text = request.match_info["id"]
-    if not text.isascii() or not text.isdecimal() or len(text) > len(str(_MAX_OFFSET)):
-        raise NotFoundError(f"There is no feature flag with id {quote(text)}.")
-    return int(text)
+    return path_id(request, "feature flag")
 
 
 def _document(row: Row) -> dict[str, Any]:
     status = "DELETED" if row["deleted"] else "ACTIVE" if row["active"] else "INACTIVE"
-    return {**READ_ONLY, **row, "status": status}
+    return {"archived": False, **READ_ONLY, **row, "status": status}
 
 
 async def get_project(request: web.Request) -> web.Response:

@@ -1,13 +1,60 @@
 """Addresses of the API and pages of its lists."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from aiohttp import web
 from yarl import URL
 
-from flagstream.errors import InvalidRequestError, quote
+from flagstream.errors import InvalidRequestError, NotFoundError, quote
 
 API_ROOTS = ("/api/projects/{project}", "/api/environments/{project}")
+_MAX_PAGE = 1_000
+_MAX_OFFSET = 10**9
+Row = Mapping[str, Any]
+
+
+def list_document(
+    request: web.Request, rows: Sequence[Row], document: Callable[[Row], Row]
+) -> dict[str, Any]:
+    """
+    Make the page that the query's ``limit`` and ``offset`` ask for.
+
+    Args:
+        rows: All that the list holds, in its order.
+        document: Shows a row.
+
+    Raises:
+        InvalidRequestError: There is no such page.
+    """
+    limit = bounded_int(request, "limit", default=100, highest=_MAX_PAGE)
+    offset = bounded_int(request, "offset", default=0, lowest=0, highest=_MAX_OFFSET)
+    return {
+        "count": len(rows),
+        "next": _other_page(request, offset + limit, limit) if offset + limit < len(rows) else None,
+        "previous": _other_page(request, max(0, offset - limit), limit) if offset else None,
+        "results": list(map(document, rows[offset : offset + limit])),
+    }
+
+
+def _other_page(request: web.Request, offset: int, limit: int) -> str:
+    return page_url(request, {"limit": limit, "offset": offset})
+
+
+def path_id(request: web.Request, what: str) -> int:
+    """
+    Read the id in the path.
+
+    Args:
+        what: It is the id of, in words.
+
+    Raises:
+        NotFoundError: It is no number.
+    """
+    text = request.match_info["id"]
+    if not text.isascii() or not text.isdecimal() or len(text) > len(str(_MAX_OFFSET)):
+        raise NotFoundError(f"There is no {what} with id {quote(text)}.")
+    return int(text)
 
 
 def bounded_int(

@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 from . import (
     capture,
+    cohorts,
     definitions,
     flags,
     groups,
@@ -19,7 +20,10 @@ from . import (
 from .errors import guarded, not_allowed, not_found
 from .responses import Handler
 
-_RESOURCES = (flags, capture, remote_config, definitions, management, groups, operations, health)
+_RESOURCES = (
+    *(flags, capture, remote_config, definitions),
+    *(management, cohorts, groups, operations, health),
+)
 
 
 def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:

@@ -10,10 +10,29 @@ from flagstream.api import create_app
 from flagstream.cli import main
 from flagstream.management import new_row
 from flagstream.ports import DeadLetter
-from tests.fakes.views import PROJECT
+from tests.fakes.views import OTHER_PROJECT, PROJECT
 from tests.fakes.world import World
 
 FLAG = {"key": "new", "filters": {"groups": [{"properties": [], "rollout_percentage": 50}]}}
+EARLY = {"id": 5, "name": "Early", "is_static": True, "members": ["b", "a"]}
+GOLD = {
+    "id": 98,
+    "name": "Gold",
+    "filters": {
+        "properties": {
+            "type": "OR",
+            "values": [
+                {"key": "plan", "type": "person", "value": "gold"},
+                {"key": "id", "type": "cohort", "value": 5},
+                {"key": "1", "type": "flag", "operator": "flag_evaluates_to", "value": True},
+            ],
+        }
+    },
+}
+IN_GOLD = {
+    "key": "in-gold",
+    "filters": {"groups": [{"properties": [{"key": "id", "type": "cohort", "value": 98}]}]},
+}
 COMMANDS = [
     "serve",
     "apply",
@@ -113,6 +132,54 @@ class TestApply:
         assert result.stdout.endswith("1 to be added, 0 to be changed, 0 unchanged\n")
         assert {} == world.catalog.project(PROJECT.id).flag_rows
 
+    async def test_cohorts(self, command, world, tmp_path):
+        """
+        Cohorts are there before the flags that name them, and go after these.
+        """
+        file = tmp_path / "all.json"
+        results = []
+        for deleted in (False, False, True):
+            cohorts = [{**each, "deleted": deleted} for each in (GOLD, EARLY)]
+            document = {"flags": [{**IN_GOLD, "deleted": deleted}], "cohorts": cohorts}
+            file.write_text(json.dumps(document))
+            results.append(await command("apply", file))
+
+        assert [
+            "3 added, 0 changed, 0 unchanged",
+            "0 added, 0 changed, 3 unchanged",
+            "0 added, 3 changed, 0 unchanged",
+        ] == [result.stdout.splitlines()[-1] for result in results]
+        assert "--- cohort 98 now\n" in results[0].stdout
+        rows = world.catalog.project(PROJECT.id).cohort_rows
+        assert {98: True, 5: True} == {number: row["deleted"] for number, row in rows.items()}
+
+    async def test_changed_members(self, command, world, tmp_path):
+        """
+        A static cohort gets the members of the file, whoever was in it before.
+        """
+        file = tmp_path / "early.json"
+        for members in (["b", "a"], ["a", "c"]):
+            file.write_text(json.dumps({"cohorts": [{**EARLY, "members": members}]}))
+            result = await command("apply", file)
+
+        assert '-    "b",\n' in result.stdout
+        assert ["a", "c"] == world.catalog.project(PROJECT.id).cohort_rows[5]["members"]
+
+    async def test_refused(self, command, tmp_path):
+        """
+        What the server refuses is a line with the JSON path that it names.
+        """
+        file = tmp_path / "in-gold.json"
+        file.write_text(json.dumps(IN_GOLD))
+
+        result = await command("apply", file)
+
+        path = "$.filters.groups[0].properties[0].value"
+        assert 1 == result.exit_code
+        assert result.stderr.endswith(
+            f" answered 400: {path}: expected the id of a cohort, got 98\n"
+        )
+
     async def test_all_or_nothing(self, command, world, file, tmp_path):
         """
         While any definition is malformed none is applied.
@@ -166,6 +233,27 @@ class TestExport:
         assert ["a", "b"] == [flag["key"] for flag in json.loads(exported.read_text())["flags"]]
         assert "0 added, 0 changed, 2 unchanged\n" == result.stdout
 
+    async def test_other_project(self, command, tmp_path):
+        """
+        Cohorts keep their ids and members elsewhere, and flags are named by their keys.
+        """
+        elsewhere = {"FLAGSTREAM_SECRET_KEY": OTHER_PROJECT.secret_key}
+        defined, exported = tmp_path / "defined.json", tmp_path / "exported.json"
+        cohorts = [GOLD, {**EARLY, "filters": {}, "description": ""}]
+        defined.write_text(json.dumps({"flags": [FLAG, IN_GOLD], "cohorts": cohorts}))
+        await command("apply", defined)
+
+        exported.write_text((await command("export")).stdout)
+        first = await command("apply", exported, **elsewhere)
+        second = await command("apply", exported, **elsewhere)
+
+        assert "4 added, 0 changed, 0 unchanged" == first.stdout.splitlines()[-1]
+        assert "0 added, 0 changed, 4 unchanged\n" == second.stdout
+        early, gold = json.loads(exported.read_text())["cohorts"]
+        assert cohorts[1] == early
+        assert "new" == gold["filters"]["properties"]["values"][2]["key"]
+        assert "deleted" not in gold
+
 
 class TestCheck:
     def test_good(self, file):
@@ -175,6 +263,46 @@ class TestCheck:
         result = run("check", file)
 
         assert (0, "1 flags in 1 files are well-formed\n") == (result.exit_code, result.stdout)
+
+    def test_cohorts(self, tmp_path):
+        """
+        Cohorts are counted for themselves.
+        """
+        file = tmp_path / "all.json"
+        file.write_text(json.dumps({"flags": [IN_GOLD], "cohorts": [EARLY, GOLD]}))
+
+        result = run("check", file)
+
+        assert "1 flags and 2 cohorts in 1 files are well-formed\n" == result.stdout
+
+    def test_what_nobody_wants(self, tmp_path):
+        """
+        What is well-formed and can never be is a problem too, where it stands.
+        """
+        never = {"key": "seats", "type": "person", "operator": "gt", "value": "many"}
+        off = {"key": "off", "active": False}
+        named = {"key": "off", "type": "flag", "operator": "flag_evaluates_to", "value": True}
+        flag = {
+            "key": "a",
+            "filters": {
+                "groups": [{"properties": [never]}, {"properties": [named]}],
+                "aggregation_group_type_index": 1,
+            },
+        }
+        file = tmp_path / "odd.json"
+        file.write_text(json.dumps([flag, off]))
+
+        alone, with_types = run("check", file), run("check", file, "--group-type", "organization")
+
+        expected = [
+            f"{file}: $[0].filters.groups[0].properties[0]: the condition can never match",
+            f"{file}: $[0].filters.groups[1].properties[0]: the flag 'off' is not active",
+        ]
+        no_type = f"{file}: $[0].filters.aggregation_group_type_index: the project has no group"
+        for result, lines in ((alone, expected), (with_types, [*expected, no_type])):
+            said = result.stderr.splitlines()
+            assert (1, len(lines)) == (result.exit_code, len(said))
+            assert all(line in each for line, each in zip(lines, said, strict=True))
 
     def test_bad(self, tmp_path):
         """

@@ -1,13 +1,13 @@
-"""Definitions in files: read, checked and compared."""
+"""Definitions in files: read and checked."""
 
 import json
 
 import pytest
 
-from flagstream.cli.definitions import DefinitionsError, changes, defining, read_definitions
-from flagstream.management import changed_row, new_row
+from flagstream.cli.definitions import DefinitionsError, read_definitions
 
 FILTERS = {"groups": [{"properties": [], "rollout_percentage": 50}]}
+COHORT = {"id": 5, "name": "Gold", "filters": {"properties": {"type": "OR", "values": []}}}
 
 
 @pytest.fixture
@@ -23,10 +23,10 @@ def write(tmp_path):
     return write
 
 
-def stored(**body):
-    return new_row(
-        {"key": "new", "filters": FILTERS, **body}, flag_id=7, bucketing="sha1", now_ms=0
-    )
+def naming(*cohort_ids):
+    """Filters of a cohort that names others."""
+    values = [{"key": "id", "type": "cohort", "value": each} for each in cohort_ids]
+    return {"properties": {"type": "OR", "values": values}}
 
 
 class TestRead:
@@ -35,19 +35,21 @@ class TestRead:
     )
     def test_shapes(self, write, shape):
         """
-        A file holds a flag, a list of flags, or what the API answers.
+        A file holds a flag, a list of flags, or what an export prints.
         """
         (definition,) = read_definitions([write(shape({"key": "new", "filters": FILTERS}))])
 
-        assert {"key": "new", "filters": FILTERS} == definition.body
+        assert ("flag", {"key": "new", "filters": FILTERS}) == (definition.kind, definition.body)
 
-    def test_own_answers(self, write):
+    @pytest.mark.parametrize("flags", [{}, {"flags": []}, {"flags": [{"key": "new"}]}])
+    def test_cohorts(self, write, flags):
         """
-        What the API answers can be kept as it is, its version does not get in the way.
+        A file may hold cohorts, with flags or without.
         """
-        (definition,) = read_definitions([write({"flags": [{**stored(), "status": "ACTIVE"}]})])
+        definitions = read_definitions([write({**flags, "cohorts": [{**COHORT, "version": 3}]})])
 
-        assert [] == list(changes([{**stored(), "version": 9}], [definition]))
+        assert ("cohort", COHORT) == (definitions[-1].kind, definitions[-1].body)
+        assert len(flags.get("flags", [])) + 1 == len(definitions)
 
     @pytest.mark.parametrize(
         ("document", "said"),
@@ -58,12 +60,34 @@ class TestRead:
             ("3", "flags.json: $: expected an object, got 3"),
             ([1], "flags.json: $[0]: expected an object, got 1"),
             ({"flags": {}}, "flags.json: $.flags: expected a list of flags, got {}"),
+            ({"cohorts": {}}, "flags.json: $.cohorts: expected a list of cohorts, got {}"),
+            ({"cohorts": [5]}, "flags.json: $.cohorts[0]: expected an object, got 5"),
             ({"filters": {}}, "flags.json: $: key: expected a text"),
             ([{"key": "a b"}], "flags.json: $[0]: key: expected at most 400 letters"),
             ([{"key": "a", "tags": 1}], "flags.json: $[0].tags: expected "),
             (
                 {"flags": [{"key": "a", "filters": {"groups": [{"rollout_percentage": "x"}]}}]},
                 "flags.json: $.flags[0].filters.groups[0].rollout_percentage: expected ",
+            ),
+            (
+                {"cohorts": [{**COHORT, "filters": naming("x")}]},
+                "flags.json: $.cohorts[0].filters.properties.values[0].value: expected the id",
+            ),
+            ({"cohorts": [{**COHORT, "id": None}]}, "flags.json: $.cohorts[0].id: expected the id"),
+            ({"cohorts": [{**COHORT, "id": "5"}]}, "flags.json: $.cohorts[0].id: expected a num"),
+            ({"cohorts": [{"id": 5}]}, "flags.json: $.cohorts[0].name: expected a text"),
+            (
+                {"cohorts": [{**COHORT, "filters": naming(5)}]},
+                "flags.json: $.cohorts[0].filters.properties.values[0].value: expected a cohort ",
+            ),
+            (
+                {
+                    "cohorts": [
+                        {**COHORT, "filters": naming(9, 6)},
+                        {**COHORT, "id": 6, "filters": naming(5)},
+                    ]
+                },
+                "flags.json: $.cohorts[0].filters.properties.values[1].value: expected a cohort ",
             ),
         ],
     )
@@ -94,76 +118,61 @@ class TestRead:
         ]
         assert lines[-1].endswith(f"x is also defined in {files[1]}: $[0]")
 
-
-class TestChanges:
-    def changes(self, write, row, **body):
-        definitions = read_definitions([write({"key": "new", **body})])
-        return list(changes([row] if row else [], definitions))
-
-    def test_new(self, write):
-        """
-        A flag that the server lacks is added as it is defined.
-        """
-        (change,) = self.changes(write, None, filters=FILTERS)
-
-        assert change.flag_id is None
-        assert {"key": "new", "filters": FILTERS} == change.body
-        assert '+  "key": "new"' in change.diff()
-
     @pytest.mark.parametrize(
-        "body",
+        ("first", "second", "said"),
         [
-            {},
-            {"filters": FILTERS},
-            {"filters": {**FILTERS, "payloads": None}},
-            {"rollout_percentage": 50},
-            {"active": True, "deleted": False},
+            ({"flags": [{"key": "a"}]}, {"flags": [{"key": "a"}]}, "a is also"),
+            (
+                {"flags": [{"key": "a", "id": 5}]},
+                {"flags": [{"key": "b", "id": 5}]},
+                "the flag with id 5 is also",
+            ),
+            (
+                {"cohorts": [COHORT]},
+                {"cohorts": [{**COHORT, "name": "Other"}]},
+                "the cohort with id 5 is also",
+            ),
         ],
     )
-    def test_same(self, write, body):
+    def test_twice(self, write, first, second, said):
         """
-        A definition that says what is so already changes nothing.
+        A key, or an id, is that of one definition in all files.
         """
-        assert [] == self.changes(write, stored(), **body)
+        files = [write(first, "a.json"), write(second, "b.json")]
 
-    def test_payloads(self, write):
-        """
-        A payload is the same whether a file spells it as JSON or as JSON in a text.
-        """
-        row = stored(filters={**FILTERS, "payloads": {"true": '{"a":1}'}})
+        with pytest.raises(DefinitionsError) as raised:
+            read_definitions(files)
 
-        assert [] == self.changes(write, row, filters={**FILTERS, "payloads": {"true": {"a": 1}}})
+        (kind,) = first
+        assert f"{files[1]}: $.{kind}[0]: {said} defined in {files[0]}: $.{kind}[0]" == str(
+            raised.value
+        )
 
-    def test_changed(self, write):
+    def test_flags_and_cohorts_count_apart(self, write):
         """
-        A change names the version it is based on, and its diff the lines that differ.
+        A flag and a cohort may have the same id.
         """
-        wider = {"groups": [{"properties": [], "rollout_percentage": 60}]}
+        document = {"flags": [{"key": "a", "id": 5}], "cohorts": [COHORT]}
 
-        (change,) = self.changes(write, stored(), filters=wider)
+        assert 2 == len(read_definitions([write(document)]))
 
-        assert (7, 1) == (change.flag_id, change.body["version"])
-        assert ['-        "rollout_percentage": 50', '+        "rollout_percentage": 60'] == [
-            line for line in change.diff().splitlines()[2:] if line[0] in "+-"
+    def test_flags_are_named_by_key(self, write):
+        """
+        A filter that names a flag by an id which the files tell names it by its key.
+        """
+        test = {"key": "7", "type": "flag", "operator": "flag_evaluates_to", "value": True}
+        files = [
+            write({"key": "b", "filters": {"groups": [{"properties": [test]}]}}, "b.json"),
+            write(
+                {
+                    "flags": [{"key": "a", "id": 7}],
+                    "cohorts": [{**COHORT, "filters": {"properties": {"values": [test]}}}],
+                },
+                "a.json",
+            ),
         ]
 
-    def test_taken_away(self, write):
-        """
-        What a definition's filters no longer hold is taken away from the server's.
-        """
-        row = stored(filters={**FILTERS, "payloads": {"true": "1"}})
+        b, _, cohort = read_definitions(files)
 
-        (change,) = self.changes(write, row, filters=FILTERS)
-
-        after = changed_row(row, change.body, now_ms=0)
-        assert defining(stored()) == defining(after) == change.after
-        assert "payloads" not in change.after["filters"]
-
-    def test_deleted(self, write):
-        """
-        A flag is deleted once.
-        """
-        (change,) = self.changes(write, stored(), deleted=True)
-
-        assert change.after["deleted"]
-        assert [] == self.changes(write, None, deleted=True)
+        assert [{**test, "key": "a"}] == b.body["filters"]["groups"][0]["properties"]
+        assert [{**test, "key": "a"}] == cohort.body["filters"]["properties"]["values"]

@@ -92,6 +92,16 @@ class TestCreate:
             "payloads"
         ]
 
+    async def test_archived(self, client):
+        """
+        A flag that is archived is not active.
+        """
+        error = await create(client, expected=400, key="old", archived=True)
+        flag = await create(client, key="old", archived=True, active=False)
+
+        assert "$.active" == error["attr"]
+        assert (True, False) == (flag["archived"], flag["active"])
+
     async def test_shorthand(self, client):
         """
         A bare rollout percentage becomes the one condition that it means.
@@ -345,18 +355,79 @@ class TestProject:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("bucketing", "md5"), ("remember_active_groups", 1), ("name", ""), ("colour", "red")],
+        [
+            ("timezone", "Europe/Berlin"),
+            ("property_matching_version", 2),
+            ("is_quota_limited", True),
+        ],
     )
-    async def test_refusals(self, client, name, value):
+    async def test_each(self, client, world, name, value):
         """
-        A wrong setting is refused by name.
+        A setting that is changed is what requests find from then on.
         """
         response = await client.patch("/api/projects/1/", json={name: value}, headers=AUTH)
 
-        assert (400, name) == (response.status, (await response.json())["attr"])
+        assert value == (await response.json())[name]
+        assert value == getattr(world.catalog.project(PROJECT.id).settings, name)
+
+    @pytest.mark.parametrize(
+        ("name", "value", "expected"),
+        [
+            ("bucketing", "md5", "one of murmur3, sha1"),
+            ("remember_active_groups", 1, "true or false"),
+            ("name", "", "a text of 1 to 400 characters"),
+            *(
+                ("timezone", value, "the name of a time zone, such as Europe/Berlin")
+                for value in ["Mars/Olympus", "", "../../etc/passwd", "Europe", "\0", "+02:00", 2]
+            ),
+            *(
+                ("property_matching_version", value, "1 or 2")
+                for value in [0, 3, "1", True, 1.0, None, [1]]
+            ),
+            *(("is_quota_limited", value, "true or false") for value in [0, "true", None]),
+        ],
+    )
+    async def test_refusals(self, client, name, value, expected):
+        """
+        A wrong setting is refused by name, with what was expected.
+        """
+        response = await client.patch("/api/projects/1/", json={name: value}, headers=AUTH)
+
+        error = await response.json()
+        assert (400, name) == (response.status, error["attr"])
+        assert error["detail"].startswith(f"{name}: expected {expected}, got ")
+
+    async def test_no_such_setting(self, client):
+        """
+        A setting that is not there is refused by name.
+        """
+        response = await client.patch("/api/projects/1/", json={"colour": "red"}, headers=AUTH)
+
+        assert (400, "colour") == (response.status, (await response.json())["attr"])
 
     async def test_other_project(self, client):
         """
         A key opens its own project only.
         """
         await get(client, "/api/projects/2/", expected=404)
+
+
+class TestUnreadableFlags:
+    async def test_problems(self, client, world):
+        """
+        A stored flag that cannot be read says what is wrong with it; others say nothing.
+        """
+        row = {"id": 1, "key": "odd", "name": "", "active": True, "deleted": False}
+        world.catalog.set_flag({**row, "filters": {"groups": [{"rollout_percentage": "5"}]}})
+        world.catalog.set_flag({**row, "id": 2, "key": "good", "filters": {}})
+
+        odd, good = [
+            await (
+                await client.get(f"/api/projects/@current/feature_flags/{each}/", headers=AUTH)
+            ).json()
+            for each in (1, 2)
+        ]
+
+        (problem,) = odd["problems"]
+        assert problem.startswith("$.filters.groups[0].rollout_percentage: expected a valid number")
+        assert "problems" not in good

@@ -1,0 +1,23 @@
+"""What is sent for a row, and what every row has."""
+
+from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from flagstream.errors import Problem
+
+Row = Mapping[str, Any]
+
+
+def unknown_members(body: Row, known: Collection[str]) -> list[Problem]:
+    """Name the members that no row of this kind has: a misspelt one must not pass unnoticed."""
+    return [
+        Problem(path=f"$.{name}", expected="no member of this name", got=value)
+        for name, value in body.items()
+        if name not in known
+    ]
+
+
+def iso_time(time_ms: int) -> str:
+    """Write Unix milliseconds as the API does."""
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,145 @@
+"""Where definitions name cohorts, and what must hold of the cohorts that are named."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from flagstream.errors import ConflictError, InvalidDefinitionError, Problem
+from flagstream.ports import ProjectSnapshot
+
+from .bodies import Row
+
+_MAX_NAMED = 10
+CohortRows = Mapping[int, Row]
+Tests = Iterator[tuple[str, dict[str, Any]]]
+
+
+def flag_tests(row: Row) -> Tests:
+    """Walk through the filters of a flag, each with its JSON path; passes over what is odd."""
+    for at, condition in _objects(_object(row.get("filters")).get("groups")):
+        for index, test in _objects(condition.get("properties")):
+            yield f"$.filters.groups[{at}].properties[{index}]", test
+
+
+def cohort_tests(row: Row) -> Tests:
+    """Walk through the filters of a cohort likewise, one level of groups after the other."""
+    level = [("$.filters.properties", _object(_object(row.get("filters")).get("properties")))]
+    while level:
+        below = []
+        for path, group in level:
+            for index, entry in _objects(group.get("values")):
+                at = f"{path}.values[{index}]"
+                if "values" in entry:
+                    below.append((at, entry))
+                else:
+                    yield at, entry
+        level = below
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    entries = value if isinstance(value, list) else []
+    return ((index, each) for index, each in enumerate(entries) if isinstance(each, dict))
+
+
+def named_cohorts(tests: Tests) -> Iterator[tuple[str, int]]:
+    """Pick the ids of the cohorts that filters name, each with its JSON path."""
+    for path, test in tests:
+        if test.get("type") == "cohort" and type(test.get("value")) is int:
+            yield f"{path}.value", test["value"]
+
+
+def check_flag(row: Row, snapshot: ProjectSnapshot) -> None:
+    """
+    Check that a flag, if it is evaluated, names only cohorts that there are.
+
+    Raises:
+        InvalidDefinitionError: With the JSON paths of those that there are not.
+    """
+    if row["active"] and not row["deleted"]:
+        _refuse(_missing(flag_tests(row), snapshot.cohort_rows))
+
+
+def check_cohort(row: Row, snapshot: ProjectSnapshot) -> None:
+    """
+    Check that a cohort names only others that there are, and is not deleted while in use.
+
+    Raises:
+        InvalidDefinitionError: With the JSON paths of cohorts that are not there, or that refer to
+            this one, directly or through others.
+        ConflictError: Naming the active flags and the cohorts that use it.
+    """
+    if not row["deleted"]:
+        others = {**snapshot.cohort_rows, row["id"]: row}
+        _refuse([*_missing(cohort_tests(row), others), *cycles(row, others)])
+    elif users := _users(row["id"], snapshot):
+        more = [f"{len(users) - _MAX_NAMED} more"] if len(users) > _MAX_NAMED else []
+        raise ConflictError(
+            f"The cohort is used by {', '.join(users[:_MAX_NAMED] + more)}.",
+            code="in_use",
+            attr="deleted",
+        )
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    found = list(problems)
+    if found:
+        raise InvalidDefinitionError(found)
+
+
+def _missing(tests: Tests, cohort_rows: CohortRows) -> Iterator[Problem]:
+    for path, cohort_id in named_cohorts(tests):
+        if cohort_rows.get(cohort_id, {"deleted": True})["deleted"]:
+            yield Problem(path=path, expected="the id of a cohort", got=cohort_id)
+
+
+def cycles(row: Row, cohort_rows: CohortRows) -> Iterator[Problem]:
+    """
+    Name the places where a cohort refers to itself, directly or through others.
+
+    Args:
+        cohort_rows: By id, the cohort itself among them.
+    """
+    named = list(named_cohorts(cohort_tests(row)))
+    referring = _referring(row["id"], cohort_rows) if named else set()
+    for path, cohort_id in named:
+        if cohort_id in referring:
+            expected = "a cohort that does not refer to this one"
+            yield Problem(path=path, expected=expected, got=cohort_id)
+
+
+def _referring(cohort_id: int, cohort_rows: CohortRows) -> set[int]:
+    """Collect the ids of the cohorts that refer to one, directly or through others, and its own."""
+    users: defaultdict[int, set[int]] = defaultdict(set)
+    for user, row in cohort_rows.items():
+        if not row["deleted"]:
+            for _, named in named_cohorts(cohort_tests(row)):
+                users[named].add(user)
+    found, pending = {cohort_id}, [cohort_id]
+    while pending:
+        new = users[pending.pop()] - found
+        found |= new
+        pending.extend(new)
+    return found
+
+
+def _users(cohort_id: int, snapshot: ProjectSnapshot) -> list[str]:
+    """Name the active flags and the cohorts whose filters name a cohort."""
+    flags = [
+        f"flag {key}"
+        for key, row in snapshot.flag_rows.items()
+        if row["active"] and not row["deleted"] and _names(flag_tests(row), cohort_id)
+    ]
+    cohorts = [
+        f"cohort {user} ({row['name']})"
+        for user, row in snapshot.cohort_rows.items()
+        if not row["deleted"] and user != cohort_id and _names(cohort_tests(row), cohort_id)
+    ]
+    return flags + cohorts
+
+
+def _names(tests: Tests, cohort_id: int) -> bool:
+    return any(named == cohort_id for _, named in named_cohorts(tests))

@@ -1,0 +1,53 @@
+"""Settings of a project as they are sent."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flagstream.errors import InvalidRequestError, quote
+from flagstream.flags.project import time_zone
+
+_BUCKETINGS = ("murmur3", "sha1")
+_MATCHING_VERSIONS = (1, 2)
+_MAX_NAME_CHARS = 400
+
+
+def checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Check the settings that *body* names.
+
+    Raises:
+        InvalidRequestError: Naming the first that is wrong, with what was expected.
+    """
+    for name, value in body.items():
+        if name not in _EXPECTED:
+            raise InvalidRequestError(f"{name}: there is no such setting", attr=name)
+        expected, accepts = _EXPECTED[name]
+        if not accepts(value):
+            raise InvalidRequestError(f"{name}: expected {expected}, got {quote(value)}", attr=name)
+    return dict(body)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME_CHARS
+
+
+def _is_bool(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_time_zone(value: Any) -> bool:
+    return isinstance(value, str) and time_zone(value) is not None
+
+
+def _is_matching_version(value: Any) -> bool:
+    return type(value) is int and value in _MATCHING_VERSIONS
+
+
+_EXPECTED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "name": (f"a text of 1 to {_MAX_NAME_CHARS} characters", _is_name),
+    "bucketing": (f"one of {', '.join(_BUCKETINGS)}", _BUCKETINGS.__contains__),
+    "remember_active_groups": ("true or false", _is_bool),
+    "timezone": ("the name of a time zone, such as Europe/Berlin", _is_time_zone),
+    "property_matching_version": ("1 or 2", _is_matching_version),
+    "is_quota_limited": ("true or false", _is_bool),
+}

@@ -1,0 +1,130 @@
+"""Cohorts of persons and of groups, for holders of the secret key."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from aiohttp import web
+
+from flagstream.errors import InvalidDefinitionError, Problem
+from flagstream.management import COHORT_READ_ONLY, find_cohort
+
+from . import keys
+from .auth import project_of_key
+from .bodies import read_object
+from .pages import API_ROOTS, list_document, path_id
+from .responses import json_response, route
+
+Row = Mapping[str, Any]
+
+
+async def list_cohorts(request: web.Request) -> web.Response:
+    """List the cohorts that are not deleted, the newest first."""
+    project = project_of_key(request)
+    rows = _matching(request, request.app[keys.CATALOG].project(project.id).cohort_rows.values())
+    return json_response(list_document(request, rows, _document))
+
+
+def _matching(request: web.Request, cohort_rows: Iterable[Row]) -> list[Row]:
+    search = request.query.get("search", "").lower()
+    matching = [row for row in cohort_rows if not row["deleted"] and search in row["name"].lower()]
+    return sorted(matching, key=_age, reverse=True)
+
+
+def _age(row: Row) -> tuple[datetime, int]:
+    # Ids tell nothing alone: those of imported cohorts are kept.
+    return datetime.fromisoformat(row["created_at"]), row["id"]
+
+
+async def create_cohort(request: web.Request) -> web.Response:
+    """Add a cohort."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    row = await request.app[keys.MANAGEMENT].create_cohort(project.id, body)
+    return json_response(_document(row), status=201)
+
+
+async def get_cohort(request: web.Request) -> web.Response:
+    """Read a cohort, deleted or not, with its members if it is static."""
+    project = project_of_key(request)
+    snapshot = request.app[keys.CATALOG].project(project.id)
+    row = find_cohort(snapshot, _cohort_id(request))
+    return json_response({**_document(row), "members": row["members"]})
+
+
+async def update_cohort(request: web.Request) -> web.Response:
+    """Change the named members of a cohort; a PUT leaves the others alone as well."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    row = await request.app[keys.MANAGEMENT].update_cohort(project.id, _cohort_id(request), body)
+    return json_response(_document(row))
+
+
+async def add_members(request: web.Request) -> web.Response:
+    """Add to the members of a static cohort."""
+    return await _add(request, "members")
+
+
+async def add_persons(request: web.Request) -> web.Response:
+    """Add to the members of a static cohort, as PostHog spells it; persons are distinct ids."""
+    return await _add(request, "person_ids")
+
+
+async def _add(request: web.Request, name: str) -> web.Response:
+    project = project_of_key(request)
+    members = _texts(await read_object(request), name)
+    row = await request.app[keys.MANAGEMENT].add_members(project.id, _cohort_id(request), members)
+    return json_response(_document(row))
+
+
+async def remove_members(request: web.Request) -> web.Response:
+    """Take members out of a static cohort."""
+    project = project_of_key(request)
+    members = _texts(await read_object(request), "members")
+    management = request.app[keys.MANAGEMENT]
+    row = await management.remove_members(project.id, _cohort_id(request), members)
+    return json_response(_document(row))
+
+
+def _texts(body: Row, name: str) -> list[str]:
+    values = body.get(name)
+    if not isinstance(values, list):
+        expected = "a list of distinct ids or group keys"
+        raise InvalidDefinitionError([Problem(path=f"$.{name}", expected=expected, got=values)])
+    problems = [
+        Problem(path=f"$.{name}[{index}]", expected="a text", got=value)
+        for index, value in enumerate(values)
+        if not isinstance(value, str)
+    ]
+    if problems:
+        raise InvalidDefinitionError(problems)
+    return values
+
+
+def _cohort_id(request: web.Request) -> int:
+    return path_id(request, "cohort")
+
+
+def _document(row: Row) -> dict[str, Any]:
+    """Show a row without its members, of which there may be thousands."""
+    shown = {name: value for name, value in row.items() if name != "members"}
+    count = len(row["members"]) if row["is_static"] else None
+    return {**COHORT_READ_ONLY, **shown, "count": count}
+
+
+routes = tuple(
+    definition
+    for root in API_ROOTS
+    for definition in (
+        *route("GET", f"{root}/cohorts", list_cohorts),
+        *route("POST", f"{root}/cohorts", create_cohort),
+        *route("GET", f"{root}/cohorts/{{id}}", get_cohort),
+        *route("PATCH", f"{root}/cohorts/{{id}}", update_cohort),
+        *route("PUT", f"{root}/cohorts/{{id}}", update_cohort),
+        *route("POST", f"{root}/cohorts/{{id}}/add_members", add_members),
+        *route("POST", f"{root}/cohorts/{{id}}/remove_members", remove_members),
+        # PostHog's own is a PATCH.
+        *route("POST", f"{root}/cohorts/{{id}}/add_persons_to_static_cohort", add_persons),
+        *route("PATCH", f"{root}/cohorts/{{id}}/add_persons_to_static_cohort", add_persons),
+    )
+)

@@ -1,0 +1,21 @@
+import pytest
+
+from flagstream.management import Management
+from tests.fakes.views import FakeCatalog, FakeDefinitionsLog
+
+NOW_MS = 1_764_000_000_000
+
+
+@pytest.fixture
+def catalog():
+    return FakeCatalog("company")
+
+
+@pytest.fixture
+def log(catalog):
+    return FakeDefinitionsLog(catalog)
+
+
+@pytest.fixture
+def management(catalog, log):
+    return Management(catalog, log, log, clock_ms=lambda: NOW_MS, wait_timeout_s=0)
