@@ -193,3 +193,28 @@ class TestAskedBeforeGroup:
         answer = visitor.call_for_flags("identify", "user-2")
 
         assert "no_group_type" == answer.flags[flag]["reason"]["code"]
+
+
+class TestContinuity:
+    def test_login_moves_nobody(self, server, visit):
+        """
+        Who logs in stays on the side of fifty flags where they were, also in the next browser.
+        """
+        keys = [f"sticky-{number}" for number in range(50)]
+        for key in keys:
+            server.create_flag(
+                key,
+                {"groups": [{"rollout_percentage": 50}]},
+                bucketing="sha1",
+                ensure_experience_continuity=True,
+            )
+        visitor = visit()
+        before = visitor.load()
+        answer = visitor.call_for_flags("identify", "user-1")
+        elsewhere = visit(bootstrap={"distinctID": "user-1", "isIdentifiedID": True}).load()
+
+        assert before.request["distinct_id"] == answer.request["$anon_distinct_id"]
+        expected = values(before.flags, keys)
+        assert {True, False} == set(expected)
+        assert expected == values(answer.flags, keys)
+        assert expected == values(elsewhere.flags, keys)

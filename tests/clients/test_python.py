@@ -144,6 +144,37 @@ class TestFlags:
         assert not client.get_feature_flag(flag, "user-1", groups={"organization": "initech"})
 
 
+class TestCohorts:
+    def test_of_groups(self, server, client):
+        """
+        A flag for a cohort of organizations, some listed and some by a rule, is theirs alone.
+        """
+        server.set_group("organization", "acme", seats=200)
+        server.set_group("organization", "globex", seats=3)
+        large = {"key": "seats", "type": "group", "operator": "gte", "value": 100}
+        partners = server.api(
+            "POST",
+            "cohorts/",
+            {"name": "Partners", "group_type_index": 0, "is_static": True, "members": ["initech"]},
+        )
+        listed = {"key": "id", "type": "cohort", "operator": "in", "value": partners["id"]}
+        rules = {"type": "OR", "values": [{"type": "OR", "values": [large, listed]}]}
+        pilots = server.api(
+            "POST",
+            "cohorts/",
+            {"name": "Pilots", "group_type_index": 0, "filters": {"properties": rules}},
+        )
+        test = {"key": "id", "type": "cohort", "operator": "in", "value": pilots["id"]}
+        filters = {"aggregation_group_type_index": 0, "groups": [{"properties": [test]}]}
+        server.create_flag("pilot", filters)
+
+        expected = {"acme": True, "globex": False, "initech": True, "umbrella": False}
+        assert expected == {
+            key: client.evaluate_flags("user-1", groups={"organization": key}).is_enabled("pilot")
+            for key in expected
+        }
+
+
 class TestLocalEvaluation:
     @pytest.fixture
     def local_client(self, server, make_client):
