@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,19 @@ class TestReadme:
         assert json.loads((ROOT / "config/flags/new-billing.json").read_text()) == json.loads(
             example
         )
+
+    def test_library_example_runs(self):
+        """
+        The Python in the README runs as it stands.
+        """
+        (example,) = blocks(README, "python")
+
+        ran = subprocess.run(
+            [sys.executable, "-c", example], capture_output=True, text=True, check=False
+        )
+
+        assert (0, "") == (ran.returncode, ran.stderr)
+        assert ran.stdout.startswith(("True ", "False "))
 
     def test_commands_exist(self):
         """
