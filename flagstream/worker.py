@@ -83,7 +83,7 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(10_000, 50, 100)
 
 
 def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:

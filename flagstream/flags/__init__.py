@@ -2,7 +2,7 @@
 
 from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
-from .context import group_properties, person_properties
+from .context import group_key_text, group_properties, person_properties
 from .evaluation import Evaluation, EvaluationContext, Reason
 from .flag_set import FlagSet
 from .lint import Lint, lint
@@ -11,6 +11,7 @@ from .model import CohortDefinition, FlagDefinition
 from .parse import parse_cohort, parse_flag
 from .portable import Sdk
 from .project import Definitions, ParsedProject, parse_project, time_zone
+from .values import number_text
 
 __all__ = [
     "CohortDefinition",
@@ -28,9 +29,11 @@ __all__ = [
     "Sdk",
     "compile_flags",
     "compile_project",
+    "group_key_text",
     "group_properties",
     "lint",
     "local_definitions",
+    "number_text",
     "parse_cohort",
     "parse_flag",
     "parse_project",

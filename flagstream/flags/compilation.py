@@ -27,12 +27,14 @@ class CompiledProject:
         missing: Keys of those that cannot be evaluated: what they depend on is missing, or depends
             on them.
         disabled: By key, the answers of the flags that are not active.
+        graph: By key, the flags that a flag depends on and that are active.
     """
 
     parsed: ParsedProject
     by_key: Mapping[str, CompiledFlag]
     missing: Collection[str]
     disabled: Mapping[str, Evaluation]
+    graph: Mapping[str, Collection[str]]
 
 
 def compile_project(
@@ -56,7 +58,7 @@ def compile_project(
         if key not in parsed.flags and parsed.rows[key].get("active", True) is not False
     }
     graph.update(dict.fromkeys(unreadable, ()))
-    compiled = _compiled(parsed, cohorts, graph, unreadable, _kept(parsed, before))
+    compiled = _compiled(parsed, cohorts, graph, unreadable, _kept(parsed, graph, before))
     missing = graph.keys() - compiled.keys()
     for key in missing:
         answers = answers_of(parsed.flags[key])
@@ -67,6 +69,7 @@ def compile_project(
         by_key={key: compiled[key] for key in parsed.rows if key in compiled},
         missing=missing,
         disabled=_disabled(parsed),
+        graph=graph,
     )
 
 
@@ -85,8 +88,10 @@ def _compiled(
     for key in dependencies_first(graph):
         if key in unreadable:
             compiled[key] = _unreadable(key, unreadable[key])
+        elif key in kept and all(compiled[other] is kept.get(other) for other in graph[key]):
+            compiled[key] = kept[key]
         else:
-            compiled[key] = kept.get(key) or compile_flag(parsed.flags[key], compiler, compiled)
+            compiled[key] = compile_flag(parsed.flags[key], compiler, compiled)
     return compiled
 
 
@@ -138,16 +143,25 @@ def _flag_filters(
             pending.extend(() if cohort is None else _leaves(cohort))
 
 
-def _kept(parsed: ParsedProject, before: CompiledProject | None) -> Mapping[str, CompiledFlag]:
-    """Pick the flags that need not be compiled again: unchanged, and looking at nothing else."""
+def _kept(
+    parsed: ParsedProject,
+    graph: Mapping[str, Collection[str]],
+    before: CompiledProject | None,
+) -> Mapping[str, CompiledFlag]:
+    """Pick the flags that need not be compiled again, provided that those they name are kept."""
     if before is None or before.parsed.matching != parsed.matching:
         return {}
+    known = before.parsed
+    has_same_cohorts = known.cohorts.keys() == parsed.cohorts.keys() and all(
+        known.cohorts[key] is cohort for key, cohort in parsed.cohorts.items()
+    )
     return {
         key: flag
         for key, flag in before.by_key.items()
-        if parsed.flags.get(key) is before.parsed.flags.get(key)
-        and key in parsed.flags
-        and flag.is_alone
+        if key in parsed.flags
+        and key not in before.missing
+        and parsed.flags[key] is known.flags.get(key)
+        and (flag.is_alone or (has_same_cohorts and graph[key] == before.graph[key]))
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -30,6 +31,7 @@ from .slots import (
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAX_AUDIENCES = 256
+_NO_PART = object()
 
 
 class CompiledFlags:
@@ -58,8 +60,6 @@ class CompiledFlags:
         group_names: By these, the properties that are looked at.
         sticky_keys: Of the flags that bucket persons by who they were before being identified.
         has_runtimes: Some flags are for the requests of servers alone, or of clients.
-        person_flags: The flags that look at the person, at groups of several types, at the time,
-            or at nobody.
     """
 
     def __init__(
@@ -100,8 +100,6 @@ class CompiledFlags:
         self.has_runtimes = bool(self._runtimes)
         self._contexts = frozenset[str]().union(*(flag.contexts for flag in self._flags))
         self._parts = self._split()
-        self._nothing = CompiledFlags() if self._flags else self
-        self.person_flags = self._parts.get(None, self._nothing)
 
     @classmethod
     def of(cls, project: CompiledProject) -> Self:
@@ -139,8 +137,10 @@ class CompiledFlags:
         for flag in self._flags:
             only = next(iter(flag.slots)) if len(flag.slots) == 1 and not flag.is_timed else None
             parts[None if only is None else names.get(only)].append(flag)
+        # A set that is its own only part does not hold itself: cycles are not freed by themselves.
+        self._whole = next(iter(parts)) if len(parts) == 1 else _NO_PART
         if len(parts) == 1:
-            return dict.fromkeys(parts, self)
+            return {}
         return {
             name: CompiledFlags(part, self._all_group_types, visible=self._visible)
             for name, part in parts.items()
@@ -148,7 +148,22 @@ class CompiledFlags:
 
     def group_flags(self, group_type: str) -> "CompiledFlags":
         """Give the flags that look at groups of this type and at nothing else."""
-        return self._parts.get(group_type, self._nothing)
+        return self._part(group_type)
+
+    @property
+    def person_flags(self) -> "CompiledFlags":
+        """
+        Give the flags that are no group's.
+
+        They look at the person, at groups of several types, at the time, or at nobody.
+        """
+        return self._part(None)
+
+    def _part(self, name: str | None) -> "CompiledFlags":
+        if self._whole == name:
+            return self
+        part = self._parts.get(name)
+        return _no_flags() if part is None else part
 
     def visible(self, runtime: str | None, contexts: Collection[str]) -> "CompiledFlags":
         """
@@ -254,6 +269,11 @@ class CompiledFlags:
         for flag in needs:
             if flag.key not in known:
                 known[flag.key] = flag.rule(request)
+
+
+@lru_cache(maxsize=1)
+def _no_flags() -> CompiledFlags:
+    return CompiledFlags()
 
 
 def _needs_of(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:

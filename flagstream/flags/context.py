@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from .values import text
+from .values import number_text
 
 Properties = Mapping[str, Any]
 
@@ -70,4 +70,4 @@ def group_key_text(value: Any) -> str | None:
         return value or None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return str(int(value)) if float(value).is_integer() else text(value)
+    return number_text(value)

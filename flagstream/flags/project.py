@@ -44,6 +44,7 @@ class ParsedProject:
         problems: By flag key, what is wrong with a row that cannot be read. Its flag is among
             *flags* all the same where an earlier row of it could be read.
         rows: Of the flags, as stored.
+        cohort_rows: Of the cohorts, as stored.
         keys_by_id: Of the flags, ids as text.
     """
 
@@ -51,6 +52,7 @@ class ParsedProject:
     cohorts: Mapping[int, CohortDefinition]
     problems: Mapping[str, Sequence[Problem]]
     rows: Mapping[str, Row]
+    cohort_rows: Mapping[int, Row]
     keys_by_id: Mapping[str, str]
     group_types: Mapping[str, int]
     matching: Matching
@@ -97,7 +99,8 @@ def parse_project(definitions: Definitions, before: ParsedProject | None = None)
             problems[key] = found
     return ParsedProject(
         flags=flags,
-        cohorts=dict(_readable(definitions.cohorts)),
+        cohorts=dict(_readable(definitions.cohorts, before)),
+        cohort_rows=definitions.cohorts,
         problems=problems,
         rows=definitions.flags,
         keys_by_id=_keys_by_id(definitions.flags, flags, problems),
@@ -126,9 +129,15 @@ def _parsed(
         return known, error.problems
 
 
-def _readable(rows: Mapping[int, Row]) -> Iterator[tuple[int, CohortDefinition]]:
+def _readable(
+    rows: Mapping[int, Row], before: ParsedProject | None
+) -> Iterator[tuple[int, CohortDefinition]]:
     """Read cohorts; one that cannot be read is as if there were none: flags that name it fail."""
     for cohort_id, row in rows.items():
+        if before is not None and before.cohort_rows.get(cohort_id) is row:
+            if cohort_id in before.cohorts:
+                yield cohort_id, before.cohorts[cohort_id]
+            continue
         try:
             cohort = parse_cohort(row)
         except InvalidDefinitionError:

@@ -22,6 +22,13 @@ def each_of(value: Any) -> Sequence[Any]:
     return [value] if found is None else found
 
 
+def number_text(number: float) -> str:
+    """Write a number as clients in JavaScript do: 5 and 5.0 name the same group."""
+    if isinstance(number, float) and number.is_integer() and abs(number) < 2**63:
+        return str(int(number))
+    return str(number)
+
+
 def number(value: Any) -> float | None:
     """Read a number or the text of one; None where it is neither, booleans included."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):

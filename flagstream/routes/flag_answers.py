@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from flagstream.errors import UnavailableError
 from flagstream.flags import (
@@ -21,6 +22,9 @@ _NOTHING: Mapping[str, Any] = {}
 # Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
 _COMPARABLE = (str, int, bool, type(None))
 _READY_BYTES = 32 * 1024 * 1024
+_Answer = tuple[bytes, bool]
+"""The members of ``flags``, encoded, and whether a flag failed."""
+_Answers = dict[tuple[str, str | None], tuple[Mapping[str, Any], _Answer]]
 
 
 class Asked(NamedTuple):
@@ -41,25 +45,28 @@ class _Ready:
     """
     Joined answers of pure group flags: a function of the flags, the group and its properties.
 
-    Attributes:
-        flags: All of the project that the answers were made with; others start anew.
-        answers: By flags, type and key: the properties that it was made of, and the answer.
+    They go when their flags do: holding on to a snapshot of before would free it, all in one go,
+    when the next request comes.
     """
 
-    __slots__ = ("answers", "flags", "size_bytes")
+    def __init__(self) -> None:
+        self._answers: WeakKeyDictionary[CompiledFlags, _Answers] = WeakKeyDictionary()
+        self._size_bytes = 0
 
-    def __init__(self, flags: CompiledFlags) -> None:
-        self.flags = flags
-        self.answers: dict[tuple[object, ...], tuple[Mapping[str, Any], bytes]] = {}
-        self.size_bytes = 0
+    def of(self, flags: CompiledFlags) -> _Answers:
+        """Give the answers of some flags: by type and key, the properties and the answer."""
+        answers = self._answers.get(flags)
+        if answers is None:
+            answers = self._answers[flags] = {}
+        return answers
 
-    def put(self, place: tuple[object, ...], properties: Mapping[str, Any], answer: bytes) -> None:
-        """Keep an answer; all are dropped where they would take more memory than they may."""
-        if self.size_bytes > _READY_BYTES:
-            self.answers.clear()
-            self.size_bytes = 0
-        self.answers[place] = (properties, answer)
-        self.size_bytes += len(answer)
+    def note(self, size_bytes: int) -> None:
+        """Count an answer that is kept; all are dropped where they take more than they may."""
+        self._size_bytes += size_bytes
+        if self._size_bytes > _READY_BYTES:
+            for answers in self._answers.values():
+                answers.clear()
+            self._size_bytes = 0
 
 
 class FlagAnswers:
@@ -68,7 +75,7 @@ class FlagAnswers:
     def __init__(self, catalog: Catalog, view: StateView) -> None:
         self._catalog = catalog
         self._view = view
-        self._ready: dict[int, _Ready] = {}
+        self._ready = _Ready()
 
     def evaluate(self, asked: Asked) -> Sequence[Evaluation]:
         """
@@ -83,13 +90,8 @@ class FlagAnswers:
         flags = self.visible(snapshot, asked)
         return _Reading(self._view, snapshot, asked).answers(flags)
 
-    def v2(self, asked: Asked) -> tuple[bytes, bool]:
-        """
-        Answer in the shape of version 2, as far as possible with what is ready.
-
-        Returns:
-            The members of ``flags``, encoded, and whether a flag failed.
-        """
+    def v2(self, asked: Asked) -> _Answer:
+        """Answer in the shape of version 2, as far as possible with what is ready."""
         request = asked.request
         if request.disable_flags or request.flag_keys is not None:
             return join_v2(self.evaluate(asked))
@@ -103,36 +105,32 @@ class FlagAnswers:
         """Pick the flags that whoever asks may see."""
         return snapshot.flags.visible(asked.runtime, asked.request.evaluation_contexts)
 
-    def _ready_v2(self, asked: Asked) -> tuple[bytes, bool]:
+    def _ready_v2(self, asked: Asked) -> _Answer:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
         reading = _Reading(self._view, snapshot, asked)
         groups = reading.groups(flags)
-        ready = self._ready.get(asked.project_id)
-        if ready is None or ready.flags is not snapshot.flags:
-            ready = self._ready[asked.project_id] = _Ready(snapshot.flags)
-        parts = []
-        for group_type in flags.group_types:
-            part = self._group_part(ready, flags, group_type, groups.get(group_type), asked)
-            if part:
-                parts.append(part)
-        has_failed = False
-        if flags.person_flags.keys:
-            context = reading.context(flags.person_flags, groups)
-            part, has_failed = join_v2(flags.person_flags.answers(context))
-            parts.append(part)
+        ready = self._ready.of(flags)
+        answers = [
+            self._group_part(ready, flags, group_type, groups.get(group_type), asked)
+            for group_type in flags.group_types
+        ]
+        person_flags = flags.person_flags
+        if person_flags.keys:
+            answers.append(join_v2(person_flags.answers(reading.context(person_flags, groups))))
         if reading.unread:
             raise UnavailableError("The state cannot be read at the moment.")
-        return b",".join(parts), has_failed
+        members = b",".join([members for members, _ in answers if members])
+        return members, any(has_failed for _, has_failed in answers)
 
     def _group_part(
         self,
-        ready: _Ready,
+        ready: _Answers,
         flags: CompiledFlags,
         group_type: str,
         group_key: str | None,
         asked: Asked,
-    ) -> bytes:
+    ) -> _Answer:
         """Answer the flags that look at one group and nothing else."""
         stored = _NOTHING
         if group_key is not None:
@@ -142,12 +140,13 @@ class FlagAnswers:
             if named and not _are_known(named, stored):
                 named = {**stored, **named}
                 return _evaluate_group(flags, group_type, group_key, named)
-        place = (flags, group_type, group_key)
-        kept = ready.answers.get(place)
+        place = (group_type, group_key)
+        kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
         answer = _evaluate_group(flags, group_type, group_key, stored)
-        ready.put(place, stored, answer)
+        ready[place] = (stored, answer)
+        self._ready.note(len(answer[0]))
         return answer
 
 
@@ -252,7 +251,7 @@ class FlagService:
     max_json_depth: int
 
 
-def join_v2(evaluations: Sequence[Evaluation]) -> tuple[bytes, bool]:
+def join_v2(evaluations: Sequence[Evaluation]) -> _Answer:
     """Join the members of a version 2 answer, and tell whether one of them failed."""
     members = b",".join([evaluation.v2 for evaluation in evaluations])
     return members, any(evaluation.failed for evaluation in evaluations)
@@ -271,7 +270,7 @@ def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
 
 def _evaluate_group(
     flags: CompiledFlags, group_type: str, group_key: str | None, properties: Mapping[str, Any]
-) -> bytes:
+) -> _Answer:
     context = EvaluationContext(distinct_id="")
     if group_key is not None:
         names = flags.group_names.get(group_type, ())
@@ -280,4 +279,4 @@ def _evaluate_group(
             groups={group_type: group_key},
             group_properties={group_type: group_properties(properties, _NOTHING, group_key, names)},
         )
-    return join_v2(flags.group_flags(group_type).answers(context))[0]
+    return join_v2(flags.group_flags(group_type).answers(context))

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from flagstream.topics import Table, key_parts, record_key
 
 from .layout import range_of, table_key
 from .store import ViewStore
+from .swapping import let_go, make_apart
 
 logger = logging.getLogger(__name__)
 
@@ -63,10 +65,14 @@ class StoredCatalog:
 
     async def _refresh(self, project_id: int) -> None:
         try:
-            self._snapshots[project_id] = await asyncio.to_thread(self._snapshot, project_id)
+            made = await asyncio.to_thread(make_apart, partial(self._snapshot, project_id))
         except Exception:
             # Whatever an odd definition does, the others and the follower go on.
             logger.exception("definitions do not compile", extra={"project_id": project_id})
+            return
+        before = _pieces(self._snapshots.pop(project_id, self._empty))
+        self._snapshots[project_id] = made
+        await asyncio.to_thread(let_go, before)
 
     def _snapshot(self, project_id: int) -> ProjectSnapshot:
         raw = self._store.get(table_key(Table.GROUP_TYPES, record_key(project_id)))
@@ -93,6 +99,16 @@ class _Decoded(NamedTuple):
     raw: bytes
     place: tuple[str, str]
     body: Mapping[str, Any]
+
+
+def _pieces(snapshot: ProjectSnapshot) -> list[Any]:
+    """Collect what a snapshot is made of, as far as there is one for each flag."""
+    return [
+        *snapshot.project.by_key.values(),
+        *snapshot.project.parsed.flags.values(),
+        *snapshot.local_definitions.fragments.values(),
+        *snapshot.flag_rows.values(),
+    ]
 
 
 def _report(project_id: int, made: ProjectSnapshot, before: ProjectSnapshot | None) -> None:

@@ -8,16 +8,15 @@ import orjson
 from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidEventError
+from flagstream.flags import group_key_text, number_text
 
 from .fields import (
     MAX_DISTINCT_ID_CHARS,
     MAX_GROUP_KEY_CHARS,
-    group_key,
     group_keys,
     is_list,
     is_number,
     is_object,
-    number_text,
 )
 from .times import event_time_ms
 
@@ -220,7 +219,7 @@ def _session_id(properties: Mapping[str, Any]) -> str | None:
 def _group_change(properties: Mapping[str, Any]) -> GroupChange:
     if _has_no_profile(properties):
         raise InvalidEventError("properties.$process_person_profile", "true", got=False)
-    group_type, key = properties.get("$group_type"), group_key(properties.get("$group_key"))
+    group_type, key = properties.get("$group_type"), group_key_text(properties.get("$group_key"))
     if not isinstance(group_type, str) or not 0 < len(group_type) <= MAX_GROUP_KEY_CHARS:
         raise InvalidEventError("properties.$group_type", _A_GROUP_NAME, group_type)
     if key is None or len(key) > MAX_GROUP_KEY_CHARS:

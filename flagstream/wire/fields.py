@@ -3,6 +3,7 @@
 from typing import Any, TypeGuard
 
 from flagstream.errors import InvalidRequestError, quote
+from flagstream.flags import group_key_text
 
 MAX_DISTINCT_ID_CHARS = 200
 MAX_GROUP_KEY_CHARS = 400
@@ -24,13 +25,6 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def number_text(number: float) -> str:
-    """Write a number as clients in JavaScript do: 5 and 5.0 name the same group."""
-    if isinstance(number, float) and number.is_integer() and abs(number) < 2**63:
-        return str(int(number))
-    return str(number)
-
-
 def group_keys(groups: Any, field: str) -> dict[str, str]:
     """
     Read ``{type: key}``.
@@ -45,7 +39,7 @@ def group_keys(groups: Any, field: str) -> dict[str, str]:
         return {}
     keys: dict[str, str] = {}
     for group_type, value in groups.items():
-        key = value if type(value) is str else group_key(value)
+        key = value if type(value) is str else group_key_text(value)
         if not key or not group_type:
             continue
         if len(key) > MAX_GROUP_KEY_CHARS or len(group_type) > MAX_GROUP_KEY_CHARS:
@@ -60,10 +54,3 @@ def group_keys(groups: Any, field: str) -> dict[str, str]:
             f"{field}: expected at most {MAX_GROUP_TYPES_NAMED} groups, got {len(keys)}", attr=field
         )
     return keys
-
-
-def group_key(value: Any) -> str | None:
-    """Read a group's key: text, or a number as its text; None for what names no group."""
-    if isinstance(value, str):
-        return value or None
-    return number_text(value) if is_number(value) else None

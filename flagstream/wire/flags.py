@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from flagstream.errors import InvalidRequestError, UnauthenticatedError, quote
+from flagstream.flags import number_text
 
-from .fields import MAX_DISTINCT_ID_CHARS, group_keys, is_list, is_number, is_object, number_text
+from .fields import MAX_DISTINCT_ID_CHARS, group_keys, is_list, is_number, is_object
 
 _NOTHING: Mapping[str, Any] = {}
 

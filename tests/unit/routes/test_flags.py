@@ -756,3 +756,20 @@ class TestCohorts:
         ]
 
         assert [{"pilot"}, set()] == list(map(enabled, answers))
+
+    async def test_a_cohort_that_is_missing_fails_the_flag_alone(self, client, world):
+        """
+        A flag of groups whose cohort does not exist fails, and the answer says that one did.
+        """
+        test = {"key": "id", "type": "cohort", "operator": "in", "value": 9}
+        world.catalog.set_flag(flag_row("lost", test=test))
+        world.catalog.set_flag(flag_row("fine", flag_id=2))
+
+        answer = await flags_of(client, ACME)
+
+        assert answer["errorsWhileComputingFlags"]
+        assert ("dependency_not_found", True) == (
+            answer["flags"]["lost"]["reason"]["code"],
+            answer["flags"]["lost"]["failed"],
+        )
+        assert {"fine"} == enabled(answer)

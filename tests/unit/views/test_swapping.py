@@ -1,0 +1,64 @@
+"""Large snapshots made and freed without holding up requests."""
+
+import gc
+import weakref
+
+import pytest
+
+from flagstream.views.swapping import let_go, make_apart
+
+
+class Piece:
+    """Something that can be seen to be freed."""
+
+
+@pytest.fixture
+def spared():
+    """A process whose collector is spared what its start has made."""
+    gc.freeze()
+
+    yield
+
+    gc.unfreeze()
+
+
+class TestMake:
+    def test_collector_is_left_alone(self):
+        """
+        Where the collector is not spared anything, it goes on.
+        """
+        assert make_apart(gc.isenabled)
+        assert 0 == gc.get_freeze_count()
+
+    def test_made_without_the_collector(self, spared):
+        """
+        What is made is spared the collector, which goes on afterwards.
+        """
+        before = gc.get_freeze_count()
+        was_enabled, made = make_apart(lambda: (gc.isenabled(), [Piece() for _ in range(1_000)]))
+
+        assert not was_enabled
+        assert gc.isenabled()
+        assert 1_000 == len(made)
+        assert before + 1_000 <= gc.get_freeze_count()
+
+    def test_a_failure_passes(self, spared):
+        """
+        The collector goes on also where nothing could be made.
+        """
+        with pytest.raises(ZeroDivisionError):
+            make_apart(lambda: 1 // 0)
+
+        assert gc.isenabled()
+
+
+class TestLetGo:
+    def test_every_piece_is_freed(self):
+        """
+        Nothing is left, although no collection took place.
+        """
+        pieces = [Piece() for _ in range(10)]
+        seen = [weakref.ref(piece) for piece in pieces]
+        let_go(pieces)
+
+        assert {None} == {each() for each in seen}
