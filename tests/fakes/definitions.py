@@ -213,15 +213,16 @@ _DATE_PAIRS: tuple[tuple[str, Any], ...] = (
     *(("is_date_before", "-1d"), ("is_date_after", "13m"), ("is_date_exact", "2024-01-31")),
     *(("is_date_before", "2024-03-31 02:30"), ("is_date_after", "10000d"), ("is_date_exact", 5)),
 )
-_PROJECT_NAMES = ("plan", "seats", "$group_key", "distinct_id", "$initial_plan")
+_PROJECT_NAMES = ("plan", "seats")
+_ADDED_NAMES = ("$group_key", "distinct_id", "$initial_utm_source")
 
 
 def _filters(*types: dict[str, Any], pairs: tuple[tuple[str, Any], ...]) -> list[dict[str, Any]]:
+    added = [(key, pair) for key in _ADDED_NAMES for pair in (("exact", "u"), ("is_not", "org:5"))]
     return [
         {"key": key, "operator": operator, "value": value, **of}
         for of in types
-        for key in _PROJECT_NAMES
-        for operator, value in pairs
+        for key, (operator, value) in (*((key, p) for key in _PROJECT_NAMES for p in pairs), *added)
     ]
 
 
@@ -229,29 +230,43 @@ _PERSON, _METADATA = {"type": "person"}, {"type": "person_metadata"}
 _GROUP = {"type": "group"}
 _TYPED_GROUPS = [{"type": "group", "group_type_index": index} for index in (0, 1, 4)]
 _ALL_PAIRS = (*_PAIRS, *_DATE_PAIRS)
-_PERSON_FILTERS = _filters(_PERSON, _METADATA, pairs=_ALL_PAIRS)
+_PERSON_FILTERS = [
+    *_filters(_PERSON, pairs=_ALL_PAIRS),
+    *_filters(_METADATA, pairs=(("is_not_set", None), ("is_date_before", "-1d"))),
+]
 _ANY_FILTERS = [*_PERSON_FILTERS, *_filters(*_TYPED_GROUPS, pairs=_ALL_PAIRS)]
 _GROUP_FILTERS = _filters(_GROUP, pairs=_PAIRS)
+_COMMON = ("gold", "10", "1.2.3", "v1.2.9", "2024-01-31", 10, 9.5, True)
 _VALUES = st.sampled_from(
     [
-        *("gold", "Gold", "silver", "true", "", "10", 10, 9.5, 0, -1, True, False, None, "null"),
-        *("1.2.3", "v1.2.9", "1.2.3-rc.1", "2024-01-31", "2024-03-30T12:00:00Z", "-2m"),
-        *(1_711_800_000, [], ["gold"], [True], {"a": 1}, "\ud800", 1e305, 10**400, math.nan),
+        *(*_COMMON * 5, "Gold", "silver", "true", "", 0, -1, False, None, "null"),
+        *("1.2.3-rc.1", "2024-03-30T12:00:00Z", "-2m", 1_711_800_000, [], ["gold"], [True]),
+        *({"a": 1}, "\ud800", 1e305, 10**400, math.nan),
     ]
 )
-_PERSONS_NAMES = st.sampled_from(
-    ["plan", "seats", *(f"$feature_enrollment/{key}" for key in PROJECT_KEYS)]
+_GROUPS_PROPERTIES = st.fixed_dictionaries({}, optional={"plan": _VALUES, "seats": _VALUES})
+PERSONS_PROPERTIES = st.builds(
+    lambda properties, more: {**properties, **more},
+    _GROUPS_PROPERTIES,
+    st.sampled_from(
+        [
+            *({}, {}, {}, {"utm_source": "u"}),
+            *(
+                {f"$feature_enrollment/{key}": value}
+                for key in PROJECT_KEYS[:3]
+                for value in (True, "true", False)
+            ),
+        ]
+    ),
 )
-_GROUPS_PROPERTIES = st.dictionaries(st.sampled_from(["plan", "seats"]), _VALUES, max_size=2)
-PERSONS_PROPERTIES = st.dictionaries(_PERSONS_NAMES, _VALUES, max_size=3)
 ASKS = st.builds(
     EvaluationContext,
     distinct_id=IDENTIFIERS,
     groups=st.sampled_from(
         [
             {},
-            {"organization": "org:5"},
-            {"organization": "u", "project": "v"},
+            *({"organization": "org:5"}, {"organization": "u"}),
+            *({"organization": x, "project": y} for x in "uvw" for y in ("v", "org:5")),
             {"project": "w", "unknown": "x"},
         ]
     ),
@@ -270,16 +285,26 @@ ASKS = st.builds(
 COHORT_IDS = (1, 2, 3)
 MISSING = 9
 """The id of no flag and of no cohort."""
-_NAMED_FLAGS = (*PROJECT_KEYS[:3], *(str(at) for at in range(1, 6)), str(MISSING))
-_FLAG_FILTERS = [
-    {"key": name, "type": "flag", "operator": "flag_evaluates_to", "value": value}
-    for value in (True, False, "a", "holdout-1", None)
-    for name in _NAMED_FLAGS
-]
+
+
+def _flag_filters(*names: str) -> list[dict[str, Any]]:
+    values = (True, False, True, False, "a", "holdout-1", None)
+    member = {"type": "flag", "operator": "flag_evaluates_to"}
+    return [{"key": name, **member, "value": value} for value in values for name in names]
+
+
+_BEFORE = ("-1", "-1", "-2")
+"""Stand for the ids of the flags so many before the one at hand."""
+_ANY_FLAGS = ("1", "2", "three", "4", str(MISSING))
+_FLAG_FILTERS = [*_flag_filters(*_BEFORE) * 5, *_flag_filters(*_ANY_FLAGS)]
 _COHORT_FILTERS = [
     {"key": "id", "type": "cohort", "value": cohort_id, **operator}
     for operator in ({}, {"operator": "in"}, {"operator": "not_in"})
-    for cohort_id in (*COHORT_IDS, *COHORT_IDS, MISSING)
+    for cohort_id in (*COHORT_IDS * 4, MISSING)
+]
+# Mostly those with lower ids, so that few are defined by themselves.
+_COHORT_FILTERS_IN_COHORTS = [
+    test for test in _COHORT_FILTERS for _ in range(8 - 3 * min(test["value"], 2))
 ]
 _BEHAVIORAL = {"key": "$pageview", "type": "behavioral", "value": "performed_event"}
 
@@ -309,7 +334,7 @@ def _cohorts(
     return st.builds(
         lambda row, deleted: {**row, "group_type_index": group_type_index, "deleted": deleted},
         dynamic | dynamic | static,
-        st.sampled_from([False, False, False, True]),
+        st.sampled_from([*(False,) * 7, True]),
     )
 
 
@@ -319,16 +344,20 @@ def _by_id(rows: list[dict[str, Any]]) -> dict[int, dict[str, Any]]:
 
 _PERSON_LEAF = (
     st.sampled_from(_PERSON_FILTERS)
-    | st.sampled_from(_COHORT_FILTERS)
-    | st.sampled_from([*_FLAG_FILTERS, _BEHAVIORAL])
+    | st.sampled_from(_COHORT_FILTERS_IN_COHORTS)
+    | st.sampled_from([*_flag_filters("1", "one", "2") * 3, *_flag_filters("3"), _BEHAVIORAL])
 )
-_GROUP_LEAF = st.sampled_from(_GROUP_FILTERS) | st.sampled_from(_COHORT_FILTERS)
+_GROUP_LEAF = st.sampled_from(_GROUP_FILTERS) | st.sampled_from(_COHORT_FILTERS_IN_COHORTS)
 COHORTS = st.lists(
-    _cohorts(_PERSON_LEAF, None) | _cohorts(_GROUP_LEAF, 0), max_size=len(COHORT_IDS)
+    _cohorts(_PERSON_LEAF, None) | _cohorts(_GROUP_LEAF, 0),
+    min_size=2,
+    max_size=len(COHORT_IDS),
 ).map(_by_id)
 """Rows by id: nested, naming each other and flags, missing ones and themselves among them."""
 
-_ROLLOUTS = st.sampled_from([{}, *({"rollout_percentage": x} for x in (None, 0, 33.3, 50, 100))])
+_ROLLOUTS = st.sampled_from(
+    [{}, *({"rollout_percentage": x} for x in (None, 100, 50, 50, 60, 33.3, 0))]
+)
 _VARIANTS = [
     {},
     *(
@@ -338,17 +367,17 @@ _VARIANTS = [
 ]
 _PAYLOADS: list[dict[str, Any]] = [{}, {"payloads": {"true": {"n": 1}, "a": "x", "holdout-1": 1}}]
 _HOLDOUTS: list[dict[str, Any]] = [
-    *({}, {}, {"holdout": None}),
+    *({}, {}, {}, {}, {"holdout": None}),
     *({"holdout": {"id": 1, "exclusion_percentage": x}} for x in (-1, 30, 50, 100)),
 ]
 _EXITS: list[dict[str, Any]] = [{}, {}, {"early_exit": False}, {"early_exit": True}]
 _ENROLLMENTS: list[dict[str, Any]] = [{}, {}, {"feature_enrollment": True}]
 _IDENTIFYING: list[dict[str, Any]] = [
-    *({}, {}, {"bucketing_identifier": "device_id"}),
+    *({}, {"bucketing_identifier": "device_id"}),
     {"ensure_experience_continuity": True, "bucketing_identifier": "distinct_id"},
 ]
 _AUDIENCES: list[dict[str, Any]] = [
-    *({}, {}, {"evaluation_runtime": "all"}, {"evaluation_runtime": "server"}),
+    *({}, {"evaluation_runtime": "all"}, {"evaluation_runtime": "server"}),
     *({"evaluation_runtime": "client", "evaluation_contexts": ["app"]},),
     *({"evaluation_contexts": ["app", "site"]}, {"evaluation_contexts": []}),
 ]
@@ -384,26 +413,44 @@ def _flags(
     """
     condition = st.builds(
         lambda properties, rollout, more: {"properties": properties, **rollout, **more},
-        st.lists(filters, max_size=2),
+        st.lists(filters, min_size=1, max_size=1) | st.lists(filters, max_size=2),
         _ROLLOUTS,
         _merged(abouts, [{}, {}, {"variant": "a"}, {"variant": "zz"}]),
     )
     row = st.builds(
         lambda groups, more, row: {**row, "filters": {**more, "groups": groups}},
-        st.lists(condition, max_size=2),
+        st.lists(condition, min_size=1, max_size=2) | st.lists(condition, max_size=2),
         members,
         row_members,
     )
 
-    def by_key(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        pairs = enumerate(zip(PROJECT_KEYS, rows, strict=False), 1)
-        return {key: {**row, "id": at, "key": key, "version": 3} for at, (key, row) in pairs}
+    return st.lists(row, min_size=2, max_size=len(PROJECT_KEYS) - 1).map(_by_key)
 
-    return st.lists(row, min_size=1, max_size=len(PROJECT_KEYS) - 1).map(by_key)
+
+def _by_key(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Give rows keys and ids, and the filters that name flags before them the ids of these."""
+    by_key = {}
+    for at, (key, row) in enumerate(zip(PROJECT_KEYS, rows, strict=False), 1):
+        groups = [
+            {**condition, "properties": [_named(test, at) for test in condition["properties"]]}
+            for condition in row["filters"]["groups"]
+        ]
+        filters = {**row["filters"], "groups": groups}
+        by_key[key] = {**row, "id": at, "key": key, "version": 3, "filters": filters}
+    return by_key
+
+
+def _named(test: dict[str, Any], at: int) -> dict[str, Any]:
+    if test["key"] not in _BEFORE:
+        return test
+    flag_id = at + int(test["key"])
+    if flag_id < 1:
+        return {"key": "plan", "type": "group", "group_type_index": 0, "operator": "is_set"}
+    return {**test, "key": str(flag_id) if flag_id % 2 else PROJECT_KEYS[flag_id - 1]}
 
 
 def _about(*indexes: int | None) -> list[dict[str, Any]]:
-    return [{}, {}, *({"aggregation_group_type_index": index} for index in indexes)]
+    return [{}, {}, {}, *({"aggregation_group_type_index": index} for index in indexes)]
 
 
 _ROW_MEMBERS = _merged(
@@ -414,11 +461,11 @@ _ROW_MEMBERS = _merged(
 )
 FLAGS = _flags(
     st.sampled_from(_ANY_FILTERS)
-    | st.sampled_from(_ANY_FILTERS)
     | st.sampled_from(_COHORT_FILTERS)
+    | st.sampled_from(_FLAG_FILTERS)
     | st.sampled_from(_FLAG_FILTERS),
     _about(None, 0, 1),
-    _merged(_about(None, 0, 1, 4), _VARIANTS, _PAYLOADS, _HOLDOUTS, _EXITS, _ENROLLMENTS),
+    _merged(_about(None, 0, 0, 1, 4), _VARIANTS, _PAYLOADS, _HOLDOUTS, _EXITS, _ENROLLMENTS),
     _ROW_MEMBERS,
 )
 """Rows by key that parse: naming each other, cohorts, missing ones and themselves among them."""

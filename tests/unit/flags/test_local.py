@@ -12,6 +12,7 @@ from flagstream.flags import (
     parse_project,
 )
 
+PERSON = {"key": "plan", "type": "person", "operator": "exact"}
 ORGANIZATION = {"organization": 0, "project": 1}
 
 
@@ -124,3 +125,47 @@ class TestDocument:
             (flag,) = document(row, sdk)["flags"]
 
             assert flag["ensure_experience_continuity"]
+
+    def test_what_javascript_spells_otherwise_is_left_to_the_server(self):
+        """
+        Lists within lists and numbers like 0.000001 are for posthog-python alone.
+        """
+        for value in ([["gold"]], "0.000001", ["gold", 0.000002]):
+            row = {"filters": {"groups": [{"properties": [{**PERSON, "value": value}]}]}}
+
+            asking = [document(row, sdk)["flags"][0]["ensure_experience_continuity"] for sdk in Sdk]
+
+            assert [False, True, True] == asking
+
+    @pytest.mark.parametrize(("operator", "asks"), [("exact", False), ("is_date_after", True)])
+    def test_cohorts(self, operator, asks):
+        """
+        A flag may name a cohort as often as it likes: what counts is the cohort's own rules.
+        """
+        rules = {"type": "AND", "values": [{**PERSON, "operator": operator, "value": "2026-01-01"}]}
+        named = {"key": "id", "type": "cohort", "value": 7}
+        definitions = Definitions(
+            flags={"f": {"key": "f", "filters": {"groups": [{"properties": [named, named]}]}}},
+            cohorts={7: {"id": 7, "filters": {"properties": rules}}},
+        )
+        project = compile_project(parse_project(definitions))
+        local = local_definitions(project, remembers_groups=True)
+
+        (flag,) = json.loads(local.documents[Sdk.PYTHON])["flags"]
+
+        assert asks is flag["ensure_experience_continuity"]
+
+    def test_a_group_that_is_not_named(self):
+        """
+        Where groups are remembered, the rules end for whoever names one, and ask for the rest.
+        """
+        row = {"filters": {"aggregation_group_type_index": 0, "groups": [condition()]}}
+
+        (flag,) = document(row, Sdk.PYTHON, remembers_groups=True)["flags"]
+
+        *_, ends, asks = flag["filters"]["groups"]
+        assert (0, 0) == (ends["rollout_percentage"], ends["aggregation_group_type_index"])
+        assert ["person"] == [test["type"] for test in asks["properties"]]
+        assert flag["filters"]["early_exit"]
+        assert row["filters"] == flag["original_filters"]
+        assert not flag["ensure_experience_continuity"]
