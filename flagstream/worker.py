@@ -31,7 +31,7 @@ from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.views import ReadSide, Watermarks
+from flagstream.views import SPARED_THRESHOLD, ReadSide, Watermarks
 
 _DAY_S = 86_400
 _FORGET_INTERVAL_S = 3_600
@@ -83,7 +83,7 @@ def spare_the_collector() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 50, 100)
+    gc.set_threshold(SPARED_THRESHOLD, 50, 100)
 
 
 def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:

@@ -97,7 +97,7 @@ def _murmur3_rollout(prefix: bytes, percentage: float) -> IsInside | None:
     if bucket >= BUCKETS:
         return None
     bound = _first_word(bucket)
-    return lambda identifier: hash_words(prefix + identifier, 0)[0] < bound
+    return lambda identifier: hash_words(prefix + identifier)[0] < bound
 
 
 def _murmur3_variants(prefix: bytes, shares: Sequence[float]) -> PickVariant:
@@ -105,7 +105,7 @@ def _murmur3_variants(prefix: bytes, shares: Sequence[float]) -> PickVariant:
     hash_words = mmh3.mmh3_x64_128_utupledigest
     # Sums are rounded, not shares: three thirds make a whole.
     bounds = [_first_word(round(total * _PERCENT)) for total in accumulate(shares)]
-    return lambda identifier: bisect_right(bounds, hash_words(prefix + identifier, 0)[1])
+    return lambda identifier: bisect_right(bounds, hash_words(prefix + identifier)[1])
 
 
 def _first_word(bucket: int) -> int:

@@ -120,6 +120,7 @@ class CompiledFlags:
         self._looks_at_person = not slots.isdisjoint({PERSON, DEVICE})
         self._looks_at_group_key = any("$group_key" in reads.get(slot, ()) for slot in places)
         self._looks_at_time = any(flag.is_timed for flag in self._flags)
+        self._looks_beyond_groups = self._looks_at_person or self._looks_at_time
         self.sticky_keys = frozenset(
             flag.key for flag in (*self._flags, *self._needs) if flag.is_sticky
         )

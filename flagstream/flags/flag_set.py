@@ -48,7 +48,7 @@ class FlagSet(CompiledFlags):
         """
         return cls.of(compile_project(parse_project(read_document(document))))
 
-    def evaluate(  # noqa: C901, PLR0913 -- calls would cost more than what is done in them
+    def evaluate(  # noqa: PLR0913 -- all that a backend may know of who asks
         self,
         distinct_id: str,
         *,
@@ -76,14 +76,8 @@ class FlagSet(CompiledFlags):
             By flag key, in the order of definition. Never raises, whatever the properties hold.
         """
         request = EMPTY.copy()
-        if self._looks_at_person:
-            if self._adds_to_person:
-                person_properties = merged_person(
-                    _NOTHING, person_properties, distinct_id, self.person_names
-                )
-            request[PERSON] = (person_properties, utf8(distinct_id))
-            if device_id:
-                request[DEVICE] = (person_properties, utf8(device_id))
+        if self._looks_beyond_groups:
+            self._fill(request, distinct_id, person_properties, device_id, now)
         for group_type, slot in self._group_slots:
             key = groups.get(group_type)
             name = key if isinstance(key, str) else group_key_text(key)
@@ -92,8 +86,6 @@ class FlagSet(CompiledFlags):
                 if self._looks_at_group_key:
                     properties = {**properties, "$group_key": name}
                 request[slot] = (properties, name.encode("utf-8", "surrogatepass"))
-        if self._looks_at_time:
-            request[NOW] = _milliseconds(now)
         if flag_keys is not None:
             return self._answers_by_key(request, flag_keys)
         if self._needs:
@@ -102,6 +94,22 @@ class FlagSet(CompiledFlags):
         for name, rule in self._named_rules:
             answers[name] = rule(request)
         return answers
+
+    def _fill(
+        self,
+        request: Request,
+        distinct_id: str,
+        properties: Properties,
+        device_id: str | None,
+        now: datetime | None,
+    ) -> None:
+        if self._adds_to_person:
+            properties = merged_person(_NOTHING, properties, distinct_id, self.person_names)
+        request[PERSON] = (properties, utf8(distinct_id))
+        if device_id:
+            request[DEVICE] = (properties, utf8(device_id))
+        if self._looks_at_time:
+            request[NOW] = _milliseconds(now)
 
     def _answers_by_key(self, request: Request, keys: Collection[str]) -> Mapping[str, Evaluation]:
         answers = {answer.key: answer for answer in self._ask_for(request, keys)}

@@ -5,5 +5,13 @@ from .progress import Watermarks
 from .read_side import ReadSide
 from .state import StoredState
 from .store import ViewStore
+from .swapping import SPARED_THRESHOLD
 
-__all__ = ["ReadSide", "StoredCatalog", "StoredState", "ViewStore", "Watermarks"]
+__all__ = [
+    "SPARED_THRESHOLD",
+    "ReadSide",
+    "StoredCatalog",
+    "StoredState",
+    "ViewStore",
+    "Watermarks",
+]

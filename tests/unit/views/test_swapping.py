@@ -5,7 +5,7 @@ import weakref
 
 import pytest
 
-from flagstream.views.swapping import let_go, make_apart
+from flagstream.views.swapping import SPARED_THRESHOLD, let_go, make_apart
 
 
 class Piece:
@@ -15,10 +15,12 @@ class Piece:
 @pytest.fixture
 def spared():
     """A process whose collector is spared what its start has made."""
-    gc.freeze()
+    thresholds = gc.get_threshold()
+    gc.set_threshold(SPARED_THRESHOLD)
 
     yield
 
+    gc.set_threshold(*thresholds)
     gc.unfreeze()
 
 
