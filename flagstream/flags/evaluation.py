@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 import orjson
 
+from .values import encoded
+
 
 class Reason(StrEnum):
     """Why a flag answers as it does; names on the wire."""
@@ -97,7 +99,7 @@ class Answers:
         self._key = key
         self._version = version
         self._payloads = payloads or {}
-        self._name = orjson.dumps(key)
+        self._name = encoded(key)
 
     def on(
         self, reason: Reason, index: int | None, description: str, variant: str | None = None

@@ -18,6 +18,7 @@ from .model import Condition, FlagDefinition, PropertyFilter, PropertyGroup
 from .parse import PROPERTY_TYPES, aggregation, leaves, source
 from .portable import Sdk, is_portable, value_differs
 from .project import ParsedProject
+from .values import encoded
 
 ORIGINAL = "original_filters"
 """A member that no SDK reads: the rules as they are stored, where others are sent."""
@@ -123,8 +124,8 @@ class _Local:
         document = self._document(definition)
         asking = {**document, "ensure_experience_continuity": True}
         alone = self._guarded(definition, document)
-        asked = orjson.dumps(asking)
-        answered = asked if alone is None else orjson.dumps(alone)
+        asked = encoded(asking)
+        answered = asked if alone is None else encoded(alone)
         return _Fragment(
             definition=definition,
             compiled=compiled,
