@@ -1,9 +1,21 @@
 """Flag sets: what has to be read for them, and their parts."""
 
+from datetime import UTC, datetime
+
 import orjson
 import pytest
+from msgspec.structs import replace
 
-from flagstream.flags import EvaluationContext, compile_flags
+from flagstream.flags import (
+    CompiledFlags,
+    Definitions,
+    EvaluationContext,
+    FlagSet,
+    Reason,
+    compile_flags,
+    compile_project,
+    parse_project,
+)
 
 GROUP_TYPES = {"organization": 0, "project": 1}
 
@@ -27,6 +39,13 @@ ROWS = {
     "mixed": {"groups": [{}], "aggregation_group_type_index": 0},
 }
 ROWS["mixed"]["groups"] = [{**on("person"), "aggregation_group_type_index": 0}]
+
+CONTEXT = EvaluationContext(
+    distinct_id="u",
+    groups={"organization": "org:5"},
+    person_properties={"plan": "gold"},
+    group_properties={"organization": {"plan": "gold"}},
+)
 
 
 def compiled(*keys):
@@ -77,6 +96,57 @@ class TestParts:
         assert flags is flags.group_flags("organization")
         assert () == flags.person_flags.keys
         assert () == flags.person_flags.group_flags("organization").keys
+
+    @pytest.mark.parametrize(
+        ("base", "dependent", "part"),
+        [
+            ("gold", "organization", "organization"),
+            ("gold", "everybody", None),
+            ("gold", "person", None),
+            ("person", "gold", None),
+            ("gold", "project", None),
+            ("everybody", "gold", None),
+        ],
+    )
+    def test_who_follows_from_others(self, base, dependent, part):
+        """
+        A flag looks at all that those look at that it follows from, and its part answers alone.
+        """
+        test = {"key": base, "type": "flag", "operator": "flag_evaluates_to", "value": True}
+        filters = ROWS[dependent]
+        (condition,) = filters["groups"]
+        follows = {**condition, "properties": [*condition.get("properties", ()), test]}
+        rows = {
+            base: {"key": base, "filters": ROWS[base]},
+            "f": {"key": "f", "filters": {**filters, "groups": [follows]}},
+        }
+        flags = compile_flags(rows, GROUP_TYPES)
+        context = replace(CONTEXT, groups={**CONTEXT.groups, "project": "p"})
+
+        own = flags.person_flags if part is None else flags.group_flags(part)
+
+        assert "f" in own.keys
+        assert [True] == [each.enabled for each in own.answers(context, ["f"])]
+        assert {each.key: each for each in own.answers(context)}["f"].enabled
+
+    def test_who_follows_from_the_time(self):
+        """
+        What the time can change is no group's alone, nor is what follows from it.
+        """
+        since = {"key": "since", "type": "group", "operator": "is_date_after", "value": "-7d"}
+        test = {"key": "new", "type": "flag", "operator": "flag_evaluates_to", "value": True}
+        rows = {
+            key: {
+                "key": key,
+                "filters": {"aggregation_group_type_index": 0, "groups": [{"properties": [each]}]},
+            }
+            for key, each in (("new", since), ("behind", test))
+        }
+
+        flags = compile_flags(rows, GROUP_TYPES)
+
+        assert ("new", "behind") == flags.person_flags.keys
+        assert {"organization": {"since"}} == flags.group_names
 
 
 class TestAnswers:
@@ -145,3 +215,199 @@ class TestAnswers:
         )
 
         assert ["person", "project"] == [each.key for each in answers]
+
+
+class TestAudiences:
+    def test_many_audiences(self):
+        """
+        However many audiences ask, each sees its flags.
+        """
+        rows = {
+            f"f{n}": {"key": f"f{n}", "filters": {"groups": [{}]}, "evaluation_contexts": [f"c{n}"]}
+            for n in range(300)
+        }
+        flags = compile_flags(rows, {})
+
+        for _ in range(2):
+            for n in range(300):
+                assert (f"f{n}",) == flags.visible(None, [f"c{n}"]).keys
+
+    def test_everybody_sees_all(self):
+        """
+        Where nothing is said about audiences there is one set for all.
+        """
+        flags = compiled("person", "gold")
+
+        assert flags is flags.visible("server", ["app"]) is flags.visible(None, [])
+
+
+MEMBERS = {"id": 1, "is_static": True, "members": ["v"]}
+STICKY = {
+    "key": "sticky",
+    "ensure_experience_continuity": True,
+    "filters": {"groups": [{"rollout_percentage": 50}]},
+}
+
+
+def behind(key, *tests):
+    return {"key": key, "filters": {"groups": [{"properties": list(tests)}]}}
+
+
+class TestUnread:
+    @pytest.mark.parametrize(
+        ("key", "unread", "fails"),
+        [
+            ("person", {None: ()}, True),
+            ("person", {None: {"plan"}}, False),
+            ("person", {None: {"country"}}, True),
+            ("person", {"organization": None}, False),
+            ("everybody", {None: (), "organization": None}, False),
+            ("gold", {None: ()}, False),
+            ("gold", {"organization": ()}, True),
+            ("gold", {"organization": {"plan", "$group_key"}}, False),
+            ("gold", {"organization": None}, True),
+            ("gold", {"project": None}, False),
+            ("organization", {"organization": ()}, False),
+            ("organization", {"organization": None}, True),
+            ("mixed", {None: ()}, True),
+            ("mixed", {"organization": None}, True),
+            ("unknown", {None: (), "organization": None}, False),
+        ],
+    )
+    def test_which_flags_fail(self, key, unread, fails):
+        """
+        A flag fails where something it looks at could not be read and is not given.
+        """
+        flags = compiled(*ROWS)
+        answers = flags.answers(CONTEXT)
+
+        failing = {each.key: each for each in flags.failing(answers, unread)}
+
+        assert list(ROWS) == list(failing)
+        assert fails is failing[key].failed
+        assert (Reason.DATABASE_ERROR if fails else flags.answers(CONTEXT, [key])[0].reason) == (
+            failing[key].reason
+        )
+
+    @pytest.mark.parametrize(("known", "fails"), [((), True), (("plan",), False)])
+    @pytest.mark.parametrize(("base", "whose"), [("person", None), ("gold", "organization")])
+    def test_who_follows_from_what_fails(self, base, whose, known, fails):
+        """
+        A flag fails as well where one could that it follows from.
+        """
+        test = {"key": base, "type": "flag", "operator": "flag_evaluates_to", "value": True}
+        rows = {base: {"key": base, "filters": ROWS[base]}, "f": behind("f", test)}
+        flags = compile_flags(rows, GROUP_TYPES)
+
+        failing = flags.failing(flags.answers(CONTEXT), {whose: known})
+
+        assert [fails, fails] == [each.failed for each in failing]
+
+    @pytest.mark.parametrize(
+        "row",
+        [
+            STICKY,
+            behind(
+                "f",
+                {
+                    "key": "sticky",
+                    "type": "flag",
+                    "operator": "flag_evaluates_to",
+                    "value": True,
+                },
+            ),
+            behind("f", {"key": "id", "type": "cohort", "value": 1}),
+            behind("f", {"key": "created_at", "type": "person_metadata", "operator": "is_set"}),
+        ],
+    )
+    def test_what_no_request_brings_along(self, row):
+        """
+        A person's stored identifiers, other ids and metadata are not made up for by properties,
+        neither for a flag itself nor for who follows from it.
+        """
+        definitions = Definitions(flags={"sticky": STICKY, row["key"]: row}, cohorts={1: MEMBERS})
+        flags = CompiledFlags.of(compile_project(parse_project(definitions)))
+        answers = flags.answers(CONTEXT)
+
+        failing = flags.failing(answers, {None: {"plan", "created_at", "distinct_id"}})
+
+        assert flags.needs_person
+        assert not any(each.failed for each in answers)
+        assert all(each.failed for each in failing)
+
+
+class TestIdentifiers:
+    def test_who_the_person_was_needs_no_store(self):
+        """
+        A holdout of a flag that nobody's stored identifier can change looks at the earlier id.
+        """
+        row = {
+            "key": "f",
+            "ensure_experience_continuity": True,
+            "filters": {"holdout": {"id": 1, "exclusion_percentage": 50}, "groups": [{}]},
+        }
+        flags = compile_flags({"f": row}, {})
+
+        given = [
+            flags.answers(EvaluationContext(distinct_id=distinct_id, anon_distinct_id=anon))[
+                0
+            ].value
+            for distinct_id, anon in (("user-1", None), ("user-2", None), ("user-2", "user-1"))
+        ]
+
+        assert not flags.needs_person
+        assert ["holdout-1", True, "holdout-1"] == given
+
+    @pytest.mark.parametrize(
+        ("key", "text"), [(5, "5"), (5.0, "5"), (5.5, "5.5"), (1e300, "1e+300"), (-0.0, "0")]
+    )
+    def test_numbers_name_groups(self, key, text):
+        """
+        The library reads a number as the key that its text is.
+        """
+        test = {"key": "$group_key", "type": "group", "value": text}
+        filters = {"aggregation_group_type_index": 0, "groups": [{"properties": [test]}]}
+        flags = FlagSet.from_definitions(
+            {
+                "flags": [{"key": "f", "filters": filters}],
+                "group_type_mapping": {"0": "organization"},
+            }
+        )
+
+        assert flags.evaluate("u", groups={"organization": key})["f"].enabled
+
+    @pytest.mark.parametrize(
+        ("name", "value", "given"),
+        [
+            ("distinct_id", "u", {}),
+            ("distinct_id", "u", {"distinct_id": "v"}),
+            ("$initial_utm_source", "ads", {"utm_source": "ads"}),
+        ],
+    )
+    def test_what_the_library_adds(self, name, value, given):
+        """
+        The library adds to the person's properties what the server would.
+        """
+        test = {"key": name, "type": "person", "value": value}
+        row = {"key": "f", "filters": {"groups": [{"properties": [test]}]}}
+        flags = FlagSet.from_definitions({"flags": [row]})
+
+        assert flags.evaluate("u", person_properties=given)["f"].enabled
+        assert not flags.evaluate("w", person_properties={"utm_source": "x"})["f"].enabled
+
+    @pytest.mark.parametrize(("day", "is_on"), [(3, True), (12, False)])
+    def test_when_the_library_is_asked(self, day, is_on):
+        """
+        The library judges dates by the time that it is given.
+        """
+        test = {"key": "since", "type": "person", "operator": "is_date_after", "value": "-7d"}
+        row = {"key": "f", "filters": {"groups": [{"properties": [test]}]}}
+        flags = FlagSet.from_definitions({"flags": [row]})
+
+        answers = flags.evaluate(
+            "u",
+            person_properties={"since": "2026-01-01"},
+            now=datetime(2026, 1, day, tzinfo=UTC),
+        )
+
+        assert is_on is answers["f"].enabled

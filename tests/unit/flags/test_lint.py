@@ -2,7 +2,7 @@
 
 import pytest
 
-from flagstream.flags import Definitions, compile_project, lint, parse_project
+from flagstream.flags import Definitions, Lint, compile_project, lint, parse_project
 
 TYPES = {"organization": 0, "project": 1}
 OTHERS = {
@@ -223,3 +223,11 @@ class TestGroupTypes:
         Nothing is said where nobody knows which there are.
         """
         assert [] == lints(ODD_TYPES, knows_group_types=False)
+
+
+class TestLint:
+    def test_as_a_line(self):
+        """
+        A line for people says where, then what.
+        """
+        assert "groups[0]: nobody" == str(Lint(path="groups[0]", message="nobody"))

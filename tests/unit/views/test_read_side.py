@@ -5,7 +5,7 @@ import asyncio
 import orjson
 
 from flagstream.errors import ViewError
-from flagstream.flags import Sdk
+from flagstream.flags import EvaluationContext, Sdk
 from flagstream.ports import Position
 from flagstream.settings import Settings
 from flagstream.state.definitions import DefinitionUpdate
@@ -42,6 +42,16 @@ class FullStore(ViewStore):
 
 def flag(**members):
     return DefinitionUpdate(time_ms=1, body={**FLAG, **members})
+
+
+def cohort(**members):
+    return DefinitionUpdate(time_ms=1, body={"id": 7, "deleted": False, **members})
+
+
+def values(snapshot, **properties):
+    """Ask all flags for one user."""
+    context = EvaluationContext(distinct_id="u", person_properties=properties)
+    return {each.key: each.value for each in snapshot.flags.answers(context)}
 
 
 async def seen(side, table, version):
@@ -175,6 +185,71 @@ class TestCatalog:
             assert await seen(side, Table.DEFINITIONS, version)
 
         assert 1 == len(compiled)
+
+    async def test_the_last_good_definition_stays(self, reading, write, warnings):
+        """
+        A flag whose new definition cannot be read is judged by the last one that could, and the
+        operator is told once; a restart knows nothing of that one.
+        """
+        write(Table.DEFINITIONS, (1, "flag", "beta"), flag())
+        bad = flag(filters={"groups": 5})
+        async with reading() as side:
+            version = write(Table.DEFINITIONS, (1, "flag", "beta"), bad)
+            assert await seen(side, Table.DEFINITIONS, version)
+            version = write(Table.DEFINITIONS, (1, "flag", "new"), flag(key="new", id=2))
+            assert await seen(side, Table.DEFINITIONS, version)
+            snapshot = side.catalog.project(1)
+
+            assert {"beta": True, "new": True} == values(snapshot)
+            assert {"groups": 5} == snapshot.flag_rows["beta"]["filters"]
+            assert ["a flag's definition cannot be read"] == warnings()
+        async with reading() as side:
+            assert {"beta": False, "new": True} == values(side.catalog.project(1))
+
+    async def test_cohorts_and_how_a_project_compares(self, reading, write):
+        """
+        Cohorts, the time zone and the matching version are part of what flags are judged by, and a
+        change of any of them is seen.
+        """
+        day = {"key": "since", "type": "person", "operator": "is_date_exact", "value": "2024-06-01"}
+        vip = {"key": "vip", "type": "person", "value": "false"}
+        rules = {"type": "AND", "values": [day, vip]}
+        member = {"key": "id", "type": "cohort", "value": 7}
+        write(
+            Table.DEFINITIONS,
+            (1, "flag", "beta"),
+            flag(filters={"groups": [{"properties": [member]}]}),
+        )
+        write(Table.DEFINITIONS, (1, "cohort", "7"), cohort(filters={"properties": rules}))
+        settings = {"timezone": "Europe/Berlin"}
+        write(
+            Table.DEFINITIONS,
+            (1, "project", "settings"),
+            DefinitionUpdate(time_ms=1, body=settings),
+        )
+        properties = {"since": "2024-05-31T22:00:00Z", "vip": "banana"}
+        async with reading() as side:
+            before = side.catalog.project(1)
+            found = [values(before, **properties)]
+            for change in (
+                (
+                    "project",
+                    DefinitionUpdate(time_ms=1, body={**settings, "property_matching_version": 2}),
+                ),
+                ("project", DefinitionUpdate(time_ms=1, body=settings)),
+                ("project", DefinitionUpdate(time_ms=1, body={"timezone": "UTC"})),
+                ("cohort", cohort(is_static=True, members=["u"])),
+                ("cohort", cohort(deleted=True)),
+            ):
+                kind, update = change
+                name = "7" if kind == "cohort" else "settings"
+                version = write(Table.DEFINITIONS, (1, kind, name), update)
+                assert await seen(side, Table.DEFINITIONS, version)
+                found.append(values(side.catalog.project(1), **properties))
+            after = side.catalog.project(1)
+
+        assert [True, False, True, False, True, False] == [each["beta"] for each in found]
+        assert (False, True) == (before.cohort_rows[7]["deleted"], after.cohort_rows[7]["deleted"])
 
     async def test_settings_that_do_not_fit(self, reading, write, warnings):
         """
