@@ -3,35 +3,35 @@ How many ``/flags`` answers a CPU-second gives, next to a bare aiohttp handler.
 
 Both servers run in processes of their own, on uvloop and the same runner, ours with the garbage
 collector as in production. The bare one inflates and parses the body and answers the very bytes
-that flagstream answers, as a constant. Rounds are interleaved and the servers' own CPU time is
-counted, because machines are noisy; the ratio is that of all answers per CPU-second.
+that flagstream answers, as a constant. One flag is of groups, with a test of a group's property; of
+more, every other one looks at the person instead: at what is stored and at what the request says.
+Rounds are interleaved and the servers' own CPU time is counted, because machines are noisy; of each
+side the best round counts.
 
     python -m benchmarks.flags_http [--rounds 5] [--seconds 1.5]
 """
 
 import argparse
-import asyncio
-import contextlib
 import gzip
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import orjson
 import uvloop
 from aiohttp import web
 
+from benchmarks.load import Load, Target, serve, server
 from flagstream.api import create_app
 from flagstream.state.groups import GroupUpdate, fold_group
+from flagstream.state.persons import PersonUpdate, fold_person
 from flagstream.topics import Table, record_key
 from flagstream.views import StoredState, ViewStore
 from flagstream.views.layout import table_key
@@ -39,20 +39,34 @@ from flagstream.worker import spare_the_collector
 from tests.fakes.views import PROJECT, FakeCatalog
 from tests.fakes.world import World
 
-CONNECTIONS = 16
-TICKS = os.sysconf("SC_CLK_TCK")
 GROUP_KEYS = [f"org-{number}" for number in range(200)]
+DISTINCT_ID = "01a20745-1c92-7f95-b65a-0b1f3284bd67"
+CASES = (
+    # Flags, connections, and the clients that ask.
+    (1, 16, ("node", "js")),
+    (50, 16, ("node", "js")),
+    (500, 8, ("node",)),
+)
 
 
-def flag_row(number: int) -> dict:
-    """A group flag with a property test and a rollout."""
-    test = {"key": "plan", "value": ["pro"], "operator": "exact", "type": "group"}
-    condition = {"properties": [{**test, "group_type_index": 0}], "rollout_percentage": 50}
+def flag_row(number: int) -> dict[str, Any]:
+    """
+    A flag with a rollout.
+
+    It tests a property of the group if *number* is odd, one of the person if it is even, and
+    nothing if it is divisible by four.
+    """
+    test: dict[str, Any] = {"key": "plan", "value": ["pro"], "operator": "exact"}
+    if number % 2:
+        tests, aggregated = [{**test, "type": "group", "group_type_index": 0}], 0
+    else:
+        tests, aggregated = ([{**test, "type": "person"}] if number % 4 else []), None
+    condition = {"properties": tests, "rollout_percentage": 50}
     return {
         "id": number,
         "key": f"flag-{number}",
         "name": "",
-        "filters": {"groups": [condition], "aggregation_group_type_index": 0},
+        "filters": {"groups": [condition], "aggregation_group_type_index": aggregated},
         "active": True,
         "deleted": False,
         "version": 1,
@@ -66,7 +80,7 @@ def flagstream_app(flags: int, data_dir: Path) -> web.Application:
     for number in range(1, flags + 1):
         catalog.set_flag(flag_row(number))
     store = ViewStore(data_dir / "views")
-    store.write(dict(map(stored_group, GROUP_KEYS)), {})
+    store.write(dict([stored_person(), *map(stored_group, GROUP_KEYS)]), {})
     state = StoredState(store, cache_entries=100_000, active_groups_ttl_days=30)
     services = World(catalog=catalog, view=state).services()
     return create_app(replace(services, clock_ms=lambda: time.time_ns() // 1_000_000))
@@ -76,6 +90,12 @@ def stored_group(key: str) -> tuple[bytes, bytes]:
     update = GroupUpdate(time_ms=1, set={"plan": "pro", "name": f"Company {key}", "seats": 12})
     place = table_key(Table.GROUPS, record_key(PROJECT.id, "company", key))
     return place, fold_group(None, update, 1).to_bytes()
+
+
+def stored_person() -> tuple[bytes, bytes]:
+    update = PersonUpdate(time_ms=1, set={"email": "ada@example.com", "plan": "free", "visits": 3})
+    place = table_key(Table.PERSONS, record_key(PROJECT.id, DISTINCT_ID))
+    return place, fold_person(None, update, 1).to_bytes()
 
 
 def bare_app(answer: bytes) -> web.Application:
@@ -93,70 +113,14 @@ def bare_app(answer: bytes) -> web.Application:
     return app
 
 
-async def serve(app: web.Application) -> None:
-    """Serve until killed; prints the port."""
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    print(runner.addresses[0][1], flush=True)
-    await asyncio.Event().wait()
-
-
-class Connection(asyncio.Protocol):
-    """Sends the next request as soon as the answer to the last one is complete."""
-
-    def __init__(self, requests: list[bytes], first: int) -> None:
-        self.requests = requests
-        self.position = first
-        self.answered = 0
-        self.buffer = b""
-        self.is_stopped = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # noqa: D102
-        self.transport = transport
-        self.send()
-
-    def send(self) -> None:  # noqa: D102
-        self.transport.write(self.requests[self.position % len(self.requests)])
-        self.position += 1
-
-    def data_received(self, data: bytes) -> None:  # noqa: D102
-        self.buffer += data
-        head, separator, body = self.buffer.partition(b"\r\n\r\n")
-        if not separator:
-            return
-        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
-        if len(body) < length:
-            return
-        assert head.startswith(b"HTTP/1.1 200"), head
-        self.buffer = b""
-        self.answered += 1
-        if not self.is_stopped:
-            self.send()
-
-
-async def load(port: int, client: str, seconds: float) -> None:
-    """Load a server; prints how many answers came."""
-    requests = [request_bytes(client, key) for key in GROUP_KEYS]
-    loop = asyncio.get_running_loop()
-    connections = [Connection(requests, first) for first in range(CONNECTIONS)]
-    for connection in connections:
-        await loop.create_connection(lambda each=connection: each, "127.0.0.1", port)
-    await asyncio.sleep(seconds)
-    for connection in connections:
-        connection.is_stopped = True
-        connection.transport.close()
-    print(sum(connection.answered for connection in connections))
-
-
-def request_bytes(client: str, group_key: str) -> bytes:
+def request_bytes(client: str, group_key: str, flags: int) -> bytes:
     """A request as posthog-node or posthog-js sends it."""
+    person = {"plan": "pro"} if flags > 1 else {}
     body = {
         "token": PROJECT.token,
-        "distinct_id": "01a20745-1c92-7f95-b65a-0b1f3284bd67",
+        "distinct_id": DISTINCT_ID,
         "groups": {"company": group_key},
-        "person_properties": {},
+        "person_properties": person,
         "group_properties": {"company": {"$group_key": group_key}},
         "geoip_disable": True,
     }
@@ -166,7 +130,7 @@ def request_bytes(client: str, group_key: str) -> bytes:
         headers += ["user-agent: posthog-node/5.70.0", "content-type: application/json"]
     else:
         names = ("referrer", "referring_domain", "current_url", "host", "pathname", "utm_source")
-        body["person_properties"] = {f"$initial_{name}": "$direct" for name in names}
+        body["person_properties"] = {f"$initial_{name}": "$direct" for name in names} | person
         body["group_properties"] = {"company": {"plan": "pro"}}
         raw = gzip.compress(orjson.dumps({**body, "$device_id": body["distinct_id"]}))
         headers += ["user-agent: Mozilla/5.0", "content-type: text/plain"]
@@ -175,82 +139,51 @@ def request_bytes(client: str, group_key: str) -> bytes:
     return "\r\n".join(headers).encode() + raw
 
 
-@contextlib.contextmanager
-def server(*arguments: str, stdin: bytes = b"") -> Iterator[tuple[int, int]]:
-    """Run a server; yields its process id and port."""
-    with subprocess.Popen(  # noqa: S603 -- this very script
-        [sys.executable, "-m", "benchmarks.flags_http", *arguments],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
-    ) as process:
-        try:
-            process.stdin.write(stdin)
-            process.stdin.close()
-            yield process.pid, int(process.stdout.readline())
-        finally:
-            process.terminate()
+def answer_of(target: Target, flags: int) -> bytes:
+    raw = request_bytes("node", GROUP_KEYS[0], flags).partition(b"\r\n\r\n")[2]
+    with urllib.request.urlopen(f"http://127.0.0.1:{target.port}/flags/?v=2", raw) as response:
+        answer: bytes = response.read()
+    found = json.loads(answer)["flags"]
+    assert flags == len(found)
+    if flags > 1:
+        for kind in range(4):
+            enabled = [found[f"flag-{n}"]["enabled"] for n in range(1, flags + 1) if n % 4 == kind]
+            assert 0 < sum(enabled) < len(enabled), f"kind {kind}"
+    return answer
 
 
-def cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-class Cost(NamedTuple):
-    """What one server did in one round, or in all."""
-
-    answers: int
-    cpu_s: float
-
-    @property
-    def per_cpu_s(self) -> float:
-        """Answers per CPU-second."""
-        return self.answers / self.cpu_s
-
-
-def total(costs: Sequence[Cost]) -> Cost:
-    """Add up rounds."""
-    return Cost(sum(cost.answers for cost in costs), sum(cost.cpu_s for cost in costs))
-
-
-def measure(pid: int, port: int, client: str, seconds: float) -> Cost:
-    before = cpu_s(pid)
-    arguments = ["load", str(port), client, str(seconds)]
-    command = [sys.executable, "-m", "benchmarks.flags_http", *arguments]
-    finished = subprocess.run(command, check=True, capture_output=True)  # noqa: S603 -- this script
-    return Cost(int(finished.stdout), cpu_s(pid) - before)
-
-
-def answer_of(port: int) -> bytes:
-    raw = request_bytes("node", GROUP_KEYS[0]).partition(b"\r\n\r\n")[2]
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/flags/?v=2", raw) as response:
-        return response.read()
-
-
-def compare(flags: int, rounds: int, seconds: float) -> None:
-    with server("flagstream", str(flags)) as (pid, port):
-        answer = answer_of(port)
-        assert flags == len(json.loads(answer)["flags"])
-        with server("bare", stdin=answer) as (bare_pid, bare_port):
-            for client in ("node", "js"):
-                pairs = [
-                    (
-                        measure(pid, port, client, seconds),
-                        measure(bare_pid, bare_port, client, seconds),
-                    )
-                    for _ in range(rounds + 1)
+def compare(flags: int, connections: int, clients: Iterable[str], options: Any) -> None:
+    with server("benchmarks.flags_http", "flagstream", str(flags)) as ours:
+        answer = answer_of(ours, flags)
+        with server("benchmarks.flags_http", "bare", stdin=answer) as bare:
+            for client in clients:
+                requests = [request_bytes(client, key, flags) for key in GROUP_KEYS]
+                rounds = [
+                    [
+                        each.load(requests, connections=connections, seconds=options.seconds)
+                        for each in (ours, bare)
+                    ]
+                    for _ in range(options.rounds + 1)
                 ][1:]  # the first warms both up
-                ours, bare = total([pair[0] for pair in pairs]), total([pair[1] for pair in pairs])
                 result = {
                     "flags": flags,
                     "client": client,
+                    "connections": connections,
                     "answer_bytes": len(answer),
-                    "flagstream_cpu_us": round(1e6 / ours.per_cpu_s, 1),
-                    "bare_cpu_us": round(1e6 / bare.per_cpu_s, 1),
-                    "ratio": round(ours.per_cpu_s / bare.per_cpu_s, 3),
+                    **result_of([pair[0] for pair in rounds], [pair[1] for pair in rounds]),
                 }
                 print(json.dumps(result), flush=True)
+
+
+def result_of(ours: list[Load], bare: list[Load]) -> dict[str, float]:
+    best = [max(each.per_cpu_s for each in side) for side in (ours, bare)]
+    return {
+        "flagstream_cpu_us": round(1e6 / best[0], 1),
+        "bare_cpu_us": round(1e6 / best[1], 1),
+        "ratio": round(best[0] / best[1], 3),
+        "flagstream_p99_ms": round(min(each.p99_ms for each in ours), 2),
+        "bare_p99_ms": round(min(each.p99_ms for each in bare), 2),
+    }
 
 
 def main() -> None:
@@ -261,15 +194,13 @@ def main() -> None:
             uvloop.run(serve(app))
     elif len(sys.argv) > 1 and sys.argv[1] == "bare":
         uvloop.run(serve(bare_app(sys.stdin.buffer.read())))
-    elif len(sys.argv) > 1 and sys.argv[1] == "load":
-        uvloop.run(load(int(sys.argv[2]), sys.argv[3], float(sys.argv[4])))
     else:
         parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
         parser.add_argument("--rounds", type=int, default=5)
         parser.add_argument("--seconds", type=float, default=1.5)
         options = parser.parse_args()
-        for flags in (1, 50):
-            compare(flags, options.rounds, options.seconds)
+        for flags, connections, clients in CASES:
+            compare(flags, connections, clients, options)
 
 
 if __name__ == "__main__":
