@@ -1,5 +1,6 @@
 """A real Kafka for the tests, run by ``scripts/kafka``."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,6 +14,8 @@ from flagstream.transport.kafka import bootstrap_servers
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "kafka"
 GONE_TIMEOUT_S = 10.0
+WIPE_TIMEOUT_S = 30.0
+POLL_S = 0.05
 
 
 class Kafka:
@@ -39,12 +42,19 @@ class Kafka:
             time.sleep(0.01)
 
     async def wipe(self) -> None:
-        """Delete every topic, and with it the offsets that were committed for it."""
+        """
+        Delete every topic, and with it the offsets that were committed for it.
+
+        Returns once the node lists none: it answers from the state before until it has followed the
+        controller, and topics of the same name that are made meanwhile would show the old settings.
+        """
         admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(self.url))
         await admin.start()
         try:
-            topics = await admin.list_topics()
-            await admin.delete_topics([name for name in topics if not name.startswith("__")])
+            async with asyncio.timeout(WIPE_TIMEOUT_S):
+                while topics := await _own_topics(admin):
+                    await admin.delete_topics(topics)
+                    await asyncio.sleep(POLL_S)
         finally:
             await admin.close()
 
@@ -53,3 +63,7 @@ class Kafka:
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
+
+
+async def _own_topics(admin: AIOKafkaAdminClient) -> list[str]:
+    return [name for name in await admin.list_topics() if not name.startswith("__")]
