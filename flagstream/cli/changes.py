@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from flagstream.flags.ordering import dependencies_first
+from flagstream.flags.walk import cohort_tests
 from flagstream.management import (
     COHORT_DEFINING,
     DEFINING,
     changed_cohort_row,
     changed_row,
-    cohort_tests,
     named_cohorts,
 )
 from flagstream.state.definitions import Kind

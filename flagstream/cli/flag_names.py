@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from typing import Any
+from typing import Any, cast
 
-from flagstream.management import cohort_tests, flag_tests
+from flagstream.flags.walk import cohort_tests, flag_tests
 from flagstream.state.definitions import Kind
 
 Row = Mapping[str, Any]
@@ -30,5 +30,6 @@ def named_by_key(kind: Kind, row: Row, keys: Mapping[str, str]) -> Row:
     for _, test in (cohort_tests if kind is Kind.COHORT else flag_tests)(row):
         # Where there is a chain, the filter names a key already.
         if test.get("type") == "flag" and test.get("dependency_chain") is None:
-            test["key"] = keys.get(test["key"], test["key"])
+            # Of the copy, hence ours to change.
+            cast("dict[str, Any]", test)["key"] = keys.get(test["key"], test["key"])
     return row

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from .bucketing import utf8
 from .context import METADATA
 from .dates import DATE_OPERATORS
 from .evaluation import Evaluation, Reason
@@ -171,7 +172,7 @@ def compile_cohort(cohort: CohortDefinition, compiler: Compiler) -> CompiledCoho
 
 def _member_check(cohort: CohortDefinition, needs: Needs) -> Check:
     slot = slot_of(cohort.group_type_index)
-    members = frozenset(member.encode("utf-8", "surrogatepass") for member in cohort.members)
+    members = frozenset(map(utf8, cohort.members))
     # No request brings along all ids of its person, as it may bring all properties.
     needs.read(slot, *([_DISTINCT_IDS] if slot == PERSON else ()))
 

@@ -8,8 +8,9 @@ from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled
 from .evaluation import Answers, Evaluation, Reason
 from .model import MAX_INTEGER, CohortDefinition, FlagDefinition, PropertyFilter
 from .ordering import dependencies_first
-from .parse import PROPERTY_TYPES, Row, leaves, levels
+from .parse import PROPERTY_TYPES, leaves, levels
 from .project import ParsedProject
+from .walk import Row
 
 MAX_LEVELS = 100
 """Of groups within groups, through all cohorts that name each other: each is a call deep."""

@@ -10,11 +10,10 @@ from flagstream.errors import Problem
 
 from .bucketing import utf8
 from .compilation import CompiledProject, compile_project
-from .compiler import CompiledFlag, disabled, unjudged
+from .compiler import CompiledFlag, disabled, joined_reads, unjudged
 from .conditions import Rule
 from .context import INITIAL
 from .evaluation import Evaluation, EvaluationContext
-from .parse import Row
 from .project import Definitions, parse_project
 from .slots import (
     ALIASES,
@@ -28,6 +27,7 @@ from .slots import (
     Request,
     group_slot,
 )
+from .walk import Row
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAX_AUDIENCES = 256
@@ -114,7 +114,7 @@ class CompiledFlags:
     def _read_slots(self, group_types: Mapping[str, int]) -> None:
         """Find out what the flags look at."""
         slots = frozenset[int]().union(*(flag.slots for flag in self._flags))
-        reads = _joined_reads(self._flags)
+        reads = joined_reads(flag.reads for flag in self._flags)
         places = {group_slot(index): name for name, index in group_types.items()}
         self._group_slots = tuple((places[slot], slot) for slot in sorted(slots & places.keys()))
         self._looks_at_person = not slots.isdisjoint({PERSON, DEVICE})
@@ -298,14 +298,6 @@ def _recalling(key: str) -> Rule:
         return answer
 
     return recall
-
-
-def _joined_reads(flags: Iterable[CompiledFlag]) -> Mapping[int, frozenset[str]]:
-    reads: defaultdict[int, set[str]] = defaultdict(set)
-    for flag in flags:
-        for slot, names in flag.reads.items():
-            reads[slot].update(names)
-    return {slot: frozenset(names) for slot, names in reads.items()}
 
 
 def compile_flags(rows: Mapping[str, Row], group_types: Mapping[str, int]) -> CompiledFlags:

@@ -1,5 +1,6 @@
 """A definition compiled to a flag that can be asked, with all that its answer follows from."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
@@ -88,7 +89,7 @@ def compile_flag(
         key=definition.key,
         rule=rule,
         slots=frozenset(looked_at).union(needs.names, *(each.slots for each in chain)),
-        reads=_joined_reads(needs, chain),
+        reads=joined_reads([needs.names, *(each.reads for each in chain)]),
         is_hashed=is_hashed,
         is_timed=needs.is_timed or any(each.is_timed for each in chain),
         is_sticky=is_sticky,
@@ -154,9 +155,12 @@ def _chain(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:
     return tuple(chain.values())
 
 
-def _joined_reads(needs: Needs, chain: Sequence[CompiledFlag]) -> Mapping[int, frozenset[str]]:
-    reads = {slot: frozenset(names) for slot, names in needs.names.items()}
-    for flag in chain:
-        for slot, names in flag.reads.items():
-            reads[slot] = reads.get(slot, frozenset()) | names
-    return reads
+def joined_reads(
+    reads: Iterable[Mapping[int, Collection[str]]],
+) -> Mapping[int, frozenset[str]]:
+    """Join the names that several look at, by slot."""
+    joined: defaultdict[int, set[str]] = defaultdict(set)
+    for each in reads:
+        for slot, names in each.items():
+            joined[slot].update(names)
+    return {slot: frozenset(names) for slot, names in joined.items()}

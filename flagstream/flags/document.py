@@ -9,8 +9,9 @@ from pydantic_core import PydanticCustomError
 
 from .local import ORIGINAL
 from .model import Part
-from .parse import Row, parse_as
+from .parse import parse_as
 from .project import Definitions, time_zone
+from .walk import Row
 
 _ID = re.compile("[0-9]{1,16}")
 _Rows = list[dict[str, Any]]

@@ -1,7 +1,7 @@
 """From a stored row to a definition, or to everything that is wrong with it."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -16,6 +16,19 @@ from .model import (
     PropertyGroup,
 )
 from .patterns import PatternError, compile_pattern
+from .walk import (
+    Path,
+    Row,
+    cohort_levels,
+    condition_tests,
+    conditions,
+    flag_tests,
+    group_tests,
+    json_path,
+    list_of,
+    object_of,
+    objects,
+)
 
 MAX_LEVELS = 16
 """Of groups within groups in a cohort."""
@@ -24,9 +37,7 @@ _COHORT_OPERATORS = (None, "exact", "in", "not_in")
 PROPERTY_TYPES = ("person", "group", "person_metadata")
 _OTHER_OPERATORS = ("in", "not_in", "flag_evaluates_to")
 
-Row = Mapping[str, Any]
-_Path = tuple[int | str, ...]
-_Found = Iterator[tuple[_Path, str, Any]]
+_Found = Iterator[tuple[Path, str, Any]]
 _P = TypeVar("_P", bound=Part)
 
 
@@ -71,7 +82,7 @@ def parse_as(model: type[_P], row: Row, checks: Sequence[Callable[[Row], _Found]
     known = {problem.path for problem in problems}
     for check in checks:
         for path, expected, got in check(row):
-            if (at := _json_path(path)) not in known:
+            if (at := json_path(path)) not in known:
                 problems.append(Problem(path=at, expected=expected, got=got))
     if definition is None or problems:
         raise InvalidDefinitionError(problems)
@@ -119,23 +130,24 @@ def levels(group: PropertyGroup) -> int:
 
 def _check_sources(row: Row) -> _Found:
     """A test of a group's property must say of which group, or stand in a condition about one."""
-    flag_type = _object(row.get("filters")).get("aggregation_group_type_index")
-    for path, condition, test in _conditions(row):
-        named = (test.get("group_type_index"), condition.get("aggregation_group_type_index"))
+    filters = object_of(row.get("filters"))
+    for path, condition in conditions(row):
         is_own = "aggregation_group_type_index" in condition
-        if test.get("type") == "group" and named[0] is None:
-            if (named[1] if is_own else flag_type) is None:
-                yield (*path, "group_type_index"), "the index of a group type", None
-        elif test.get("type") == "behavioral":
-            yield (*path, "type"), "no behavioral test outside of a cohort", "behavioral"
+        about = (condition if is_own else filters).get("aggregation_group_type_index")
+        for at, test in condition_tests(path, condition):
+            is_of_group = test.get("type") == "group" and test.get("group_type_index") is None
+            if is_of_group and about is None:
+                yield (*at, "group_type_index"), "the index of a group type", None
+            elif test.get("type") == "behavioral":
+                yield (*at, "type"), "no behavioral test outside of a cohort", "behavioral"
 
 
 def _check_filters(row: Row) -> _Found:
-    for path, _, test in _conditions(row):
+    for path, test in flag_tests(row):
         yield from _check_filter(path, test)
 
 
-def _check_filter(path: _Path, test: Row) -> _Found:
+def _check_filter(path: Path, test: Row) -> _Found:
     """An operator must suit what is tested, and a value the operator."""
     operator, value = test.get("operator"), test.get("value")
     if test.get("type") == "cohort":
@@ -164,10 +176,10 @@ def _pattern_problem(pattern: Any) -> str | None:
 
 
 def _check_variants(row: Row) -> _Found:
-    multivariate = _object(_object(row.get("filters")).get("multivariate"))
+    multivariate = object_of(object_of(row.get("filters")).get("multivariate"))
     seen: set[str] = set()
-    for index, variant in enumerate(_list(multivariate.get("variants"))):
-        key = _object(variant).get("key")
+    for index, variant in objects(multivariate.get("variants")):
+        key = variant.get("key")
         if not isinstance(key, str):
             continue
         if key in seen:
@@ -188,26 +200,19 @@ def _check_members(row: Row) -> _Found:
 def _check_cohort(row: Row) -> _Found:
     """A cohort of groups looks at those groups alone, a cohort of persons never at groups."""
     own = row.get("group_type_index")
-    if _list(row.get("members")) and row.get("is_static") is not True:
+    if list_of(row.get("members")) and row.get("is_static") is not True:
         yield ("members",), "no members, as the cohort is not static", row["members"]
-    top = _object(row.get("filters")).get("properties")
-    level: list[tuple[_Path, Row]] = [(("filters", "properties"), _object(top))]
-    for depth in range(MAX_LEVELS + 1):
-        below: list[tuple[_Path, Row]] = []
+    for depth, level in enumerate(cohort_levels(row)):
+        if depth == MAX_LEVELS:
+            path, group = level[0]
+            yield path, f"at most {MAX_LEVELS} levels of groups", group
+            return
         for path, group in level:
-            if depth == MAX_LEVELS:
-                yield path, f"at most {MAX_LEVELS} levels of groups", group
-                return
-            for index, entry in enumerate(_list(group.get("values"))):
-                at = (*path, "values", index)
-                if "values" in _object(entry):
-                    below.append((at, entry))
-                else:
-                    yield from _check_leaf(at, _object(entry), own)
-        level = below
+            for at, leaf in group_tests(path, group):
+                yield from _check_leaf(at, leaf, own)
 
 
-def _check_leaf(path: _Path, leaf: Row, own: Any) -> _Found:
+def _check_leaf(path: Path, leaf: Row, own: Any) -> _Found:
     yield from _check_filter(path, leaf)
     kind, index = leaf.get("type"), leaf.get("group_type_index")
     if own is None and kind == "group":
@@ -227,34 +232,10 @@ _FLAG_CHECKS: Sequence[Callable[[Row], _Found]] = (
 _COHORT_CHECKS: Sequence[Callable[[Row], _Found]] = (_check_cohort,)
 
 
-def _conditions(row: Row) -> Iterator[tuple[_Path, Row, Row]]:
-    for at, condition in enumerate(_list(_object(row.get("filters")).get("groups"))):
-        for index, test in enumerate(_list(_object(condition).get("properties"))):
-            yield ("filters", "groups", at, "properties", index), condition, _object(test)
-
-
-def _object(value: Any) -> Row:
-    # Nearly all are dictionaries, and asking for the abstract class takes ten times as long.
-    is_object = type(value) is dict or isinstance(value, Mapping)
-    return cast("Row", value) if is_object else {}
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
-
-
 def _problem(error: Mapping[str, Any]) -> Problem:
     is_missing = error["type"] == "missing"
     return Problem(
-        path=_json_path(error["loc"]),
+        path=json_path(error["loc"]),
         expected="a value" if is_missing else error["msg"].removeprefix("Input should be "),
         got=None if is_missing else error["input"],
-    )
-
-
-def _json_path(path: _Path) -> str:
-    return "$" + "".join(
-        f"[{part}]" if isinstance(part, int) else f".{part}"
-        for part in path
-        if not (isinstance(part, str) and part.startswith("\0"))
     )

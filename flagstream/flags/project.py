@@ -8,7 +8,8 @@ from flagstream.errors import InvalidDefinitionError, Problem
 
 from .model import CohortDefinition, FlagDefinition, PropertyFilter
 from .operators import Matching
-from .parse import Row, parse_cohort, parse_flag
+from .parse import parse_cohort, parse_flag
+from .walk import Row
 
 UTC = ZoneInfo("UTC")
 

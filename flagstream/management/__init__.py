@@ -2,7 +2,7 @@
 
 from .bodies import iso_time
 from .cohort_rows import COHORT_DEFINING, COHORT_READ_ONLY, changed_cohort_row, new_cohort_row
-from .references import cohort_tests, cycles, flag_tests, named_cohorts
+from .references import cycles, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .service import Management, find_cohort, find_flag
 
@@ -14,11 +14,9 @@ __all__ = [
     "Management",
     "changed_cohort_row",
     "changed_row",
-    "cohort_tests",
     "cycles",
     "find_cohort",
     "find_flag",
-    "flag_tests",
     "iso_time",
     "named_cohorts",
     "new_cohort_row",

@@ -2,54 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from flagstream.errors import ConflictError, InvalidDefinitionError, Problem
+from flagstream.flags.walk import Path, cohort_tests, flag_tests, json_path
 from flagstream.ports import ProjectSnapshot
 
 from .bodies import Row
 
 _MAX_NAMED = 10
 CohortRows = Mapping[int, Row]
-Tests = Iterator[tuple[str, dict[str, Any]]]
-
-
-def flag_tests(row: Row) -> Tests:
-    """Walk through the filters of a flag, each with its JSON path; passes over what is odd."""
-    for at, condition in _objects(_object(row.get("filters")).get("groups")):
-        for index, test in _objects(condition.get("properties")):
-            yield f"$.filters.groups[{at}].properties[{index}]", test
-
-
-def cohort_tests(row: Row) -> Tests:
-    """Walk through the filters of a cohort likewise, one level of groups after the other."""
-    level = [("$.filters.properties", _object(_object(row.get("filters")).get("properties")))]
-    while level:
-        below = []
-        for path, group in level:
-            for index, entry in _objects(group.get("values")):
-                at = f"{path}.values[{index}]"
-                if "values" in entry:
-                    below.append((at, entry))
-                else:
-                    yield at, entry
-        level = below
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _objects(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    entries = value if isinstance(value, list) else []
-    return ((index, each) for index, each in enumerate(entries) if isinstance(each, dict))
+Tests = Iterable[tuple[Path, Row]]
 
 
 def named_cohorts(tests: Tests) -> Iterator[tuple[str, int]]:
     """Pick the ids of the cohorts that filters name, each with its JSON path."""
     for path, test in tests:
         if test.get("type") == "cohort" and type(test.get("value")) is int:
-            yield f"{path}.value", test["value"]
+            yield f"{json_path(path)}.value", test["value"]
 
 
 def check_flag(row: Row, snapshot: ProjectSnapshot) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flagstream.errors import ConflictError, InvalidDefinitionError
-from flagstream.management import Management, cohort_tests, flag_tests, named_cohorts
+from flagstream.flags.walk import cohort_tests, flag_tests
+from flagstream.management import Management, named_cohorts
 from tests.fakes.views import PROJECT, FakeCatalog, FakeDefinitionsLog
 
 
