@@ -4,16 +4,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .checks import CompiledCohort, Compiler, cohort_ids, compile_cohort
-from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled
+from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled, is_alone
 from .evaluation import Answers, Evaluation, Reason
 from .model import MAX_INTEGER, CohortDefinition, FlagDefinition, PropertyFilter
 from .ordering import dependencies_first
-from .parse import PROPERTY_TYPES, leaves, levels
+from .parse import leaves, levels
 from .project import ParsedProject
 from .walk import Row
 
-MAX_LEVELS = 100
-"""Of groups within groups, through all cohorts that name each other: each is a call deep."""
+# Of groups within groups, through all cohorts that name each other: each is a call deep.
+_MAX_DEPTH = 100
 
 _MISSING_DEPENDENCY = "Flag cannot be evaluated due to missing dependency"
 
@@ -108,7 +108,7 @@ def sound_cohorts(parsed: ParsedProject) -> Sequence[CohortDefinition]:
     for key in dependencies_first(graph):
         deepest = max((depths[other] for other in graph[key]), default=0)
         depths[key] = deepest + levels(parsed.cohorts[key].filters.properties)
-    return [parsed.cohorts[key] for key, depth in depths.items() if depth <= MAX_LEVELS]
+    return [parsed.cohorts[key] for key, depth in depths.items() if depth <= _MAX_DEPTH]
 
 
 def _leaves(cohort: CohortDefinition) -> Sequence[PropertyFilter]:
@@ -117,9 +117,9 @@ def _leaves(cohort: CohortDefinition) -> Sequence[PropertyFilter]:
 
 def _flags_named(definition: FlagDefinition, parsed: ParsedProject) -> Collection[str]:
     """Collect the keys of the flags that a flag depends on; of one that is missing, its name."""
-    tests = [test for each in definition.filters.groups or () for test in each.properties or ()]
-    if all(test.type in PROPERTY_TYPES for test in tests):
+    if is_alone(definition):
         return ()
+    tests = [test for each in definition.conditions for test in each.tests]
     keys = {parsed.resolve(test) or _absent(test) for test in _flag_filters(tests, parsed)}
     return {key for key in keys if not parsed.is_off(key)}
 

@@ -105,8 +105,8 @@ def is_alone(definition: FlagDefinition) -> bool:
     """Tell whether a flag names neither cohorts nor other flags."""
     return all(
         test.type in PROPERTY_TYPES
-        for condition in definition.filters.groups or ()
-        for test in condition.properties or ()
+        for condition in definition.conditions
+        for test in condition.tests
     )
 
 

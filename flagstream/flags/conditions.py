@@ -80,9 +80,7 @@ def conditions_rule(
     Args:
         needs: What they look at is added.
     """
-    plans = [
-        _plan(definition, condition, compiler) for condition in definition.filters.groups or ()
-    ]
+    plans = [_plan(definition, condition, compiler) for condition in definition.conditions]
     for plan in plans:
         needs.include(plan.needs)
     compiled = [_condition_rule(plan, answers, index) for index, plan in enumerate(plans)]
@@ -99,7 +97,7 @@ def _plan(definition: FlagDefinition, condition: Condition, compiler: Compiler) 
     tests: list[Test] = []
     checks: list[Check] = []
     # Cohorts last, as they cost most.
-    for each in sorted(condition.properties or (), key=lambda each: each.type == "cohort"):
+    for each in sorted(condition.tests, key=lambda each: each.type == "cohort"):
         if _is_own(each, slot, aggregated):
             tests.append(compiler.property_test(each, slot, needs))
         else:
@@ -144,8 +142,7 @@ def _hashed_slot(definition: FlagDefinition, slot: int) -> int:
 def _variants(
     definition: FlagDefinition, condition: Condition
 ) -> tuple[PickVariant | int, Sequence[str | None]]:
-    multivariate = definition.filters.multivariate
-    variants = (multivariate and multivariate.variants) or ()
+    variants = definition.variants
     keys = [variant.key for variant in variants]
     if condition.variant in keys:
         return 0, [condition.variant]

@@ -56,7 +56,7 @@ def lint(
 
 def _conditions(definition: FlagDefinition, project: ParsedProject) -> Iterator[Lint]:
     for path, condition in _paths(definition):
-        tests = condition.properties or ()
+        tests = condition.tests
         impossible = [at for at, test in enumerate(tests) if not _can_be_met(test, project)]
         for at in impossible:
             yield Lint(
@@ -136,8 +136,7 @@ def _unreached(definition: FlagDefinition) -> Iterator[Lint]:
 
 
 def _variants(definition: FlagDefinition) -> Iterator[Lint]:
-    multivariate = definition.filters.multivariate
-    variants = (multivariate and multivariate.variants) or ()
+    variants = definition.variants
     keys = [variant.key for variant in variants]
     total = sum(variant.rollout_percentage for variant in variants)
     path = "$.filters.multivariate.variants"
@@ -156,7 +155,7 @@ def _variants(definition: FlagDefinition) -> Iterator[Lint]:
 def _dependencies(definition: FlagDefinition, project: CompiledProject) -> Iterator[Lint]:
     parsed = project.parsed
     for path, condition in _paths(definition):
-        for at, test in enumerate(condition.properties or ()):
+        for at, test in enumerate(condition.tests):
             key = parsed.resolve(test) if test.type == "flag" else None
             place = f"{path}.properties[{at}]"
             if key is not None and parsed.is_off(key):
@@ -173,7 +172,7 @@ def _group_types(definition: FlagDefinition, known: set[int]) -> Iterator[Lint]:
         index = condition.aggregation_group_type_index
         if index is not None and index not in known:
             yield Lint(f"{path}.aggregation_group_type_index", _no_type(index))
-        for at, test in enumerate(condition.properties or ()):
+        for at, test in enumerate(condition.tests):
             index = test.group_type_index
             if test.type == "group" and index is not None and index not in known:
                 yield Lint(f"{path}.properties[{at}].group_type_index", _no_type(index))
@@ -185,8 +184,7 @@ def _no_type(index: int) -> str:
 
 def _paths(definition: FlagDefinition) -> Sequence[tuple[str, Condition]]:
     return [
-        (f"$.filters.groups[{at}]", condition)
-        for at, condition in enumerate(definition.filters.groups or ())
+        (f"$.filters.groups[{at}]", condition) for at, condition in enumerate(definition.conditions)
     ]
 
 

@@ -153,7 +153,7 @@ class _Local:
         if not definition.active:
             return False
         compiled, filters = self._compiled[key], definition.filters
-        conditions = filters.groups or ()
+        conditions = definition.conditions
         return (
             bool(definition.ensure_experience_continuity)
             or bool(filters.feature_enrollment)
@@ -170,7 +170,7 @@ class _Local:
         """Tell whether SDKs read a condition differently: who it is about, or one of its tests."""
         aggregated = aggregation(definition, condition)
         return aggregated != definition.filters.aggregation_group_type_index or any(
-            self._test_differs(test, aggregated, sdk) for test in condition.properties or ()
+            self._test_differs(test, aggregated, sdk) for test in condition.tests
         )
 
     def _test_differs(self, test: PropertyFilter, aggregated: int | None, sdk: Sdk) -> bool:
@@ -227,7 +227,7 @@ class _Local:
         filters, index = document["filters"], definition.filters.aggregation_group_type_index
         if index is None or not self._remembers_groups or not definition.active:
             return document
-        conditions = definition.filters.groups or ()
+        conditions = definition.conditions
         if definition.filters.early_exit or any(
             each.rollout_percentage not in (None, 100) for each in conditions[:-1]
         ):
@@ -271,9 +271,9 @@ class _Local:
 
     def _filters(self, definition: FlagDefinition) -> dict[str, Any]:
         filters = definition.filters.model_dump(mode="json", exclude_unset=True)
-        conditions = definition.filters.groups or ()
+        conditions = definition.conditions
         filters["groups"] = [
-            {**sent, "properties": [self._filter(test) for test in condition.properties or ()]}
+            {**sent, "properties": [self._filter(test) for test in condition.tests]}
             for condition, sent in zip(conditions, filters.get("groups") or (), strict=True)
         ]
         return filters

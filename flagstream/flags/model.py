@@ -1,6 +1,7 @@
 """What definitions consist of: PostHog's flags and cohorts, checked strictly."""
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, cast, get_args
 
 import orjson
@@ -192,6 +193,11 @@ class Condition(Part):
     description: str | None = None
     sort_key: str | int | None = None
 
+    @property
+    def tests(self) -> Sequence[PropertyFilter]:
+        """All of them have to match."""
+        return self.properties or ()
+
 
 class Variant(Part):
     """One variant and its share in percent."""
@@ -276,6 +282,17 @@ class FlagDefinition(Part):
     is_remote_configuration: bool | None = None
     has_encrypted_payloads: _Unsupported = None
     tags: Annotated[tuple[str, ...], Field(strict=False)] | None = None
+
+    @property
+    def conditions(self) -> Sequence[Condition]:
+        """In the order of evaluation."""
+        return self.filters.groups or ()
+
+    @property
+    def variants(self) -> Sequence[Variant]:
+        """In the order in which their shares are laid out."""
+        multivariate = self.filters.multivariate
+        return (multivariate and multivariate.variants) or ()
 
 
 def _kind_of_entry(entry: Any) -> str:

@@ -109,13 +109,17 @@ def source(test: PropertyFilter, aggregated: int | None) -> int | None:
 
 def leaves(group: PropertyGroup) -> Iterator[PropertyFilter]:
     """Walk through all tests of a cohort."""
+    for each in groups(group):
+        yield from (entry for entry in each.values if not isinstance(entry, PropertyGroup))
+
+
+def groups(group: PropertyGroup) -> Iterator[PropertyGroup]:
+    """Walk through a group and all groups within it."""
     pending = [group]
     while pending:
-        for entry in pending.pop().values:
-            if isinstance(entry, PropertyGroup):
-                pending.append(entry)
-            else:
-                yield entry
+        each = pending.pop()
+        pending.extend(entry for entry in each.values if isinstance(entry, PropertyGroup))
+        yield each
 
 
 def levels(group: PropertyGroup) -> int:

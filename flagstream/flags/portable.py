@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from .model import CohortDefinition, PropertyFilter, PropertyGroup
+from .parse import groups
 from .values import each_of, number
 
 _TEXT_OPERATORS = frozenset(
@@ -66,11 +67,9 @@ def is_portable(cohort: CohortDefinition) -> bool:
     """Tell whether SDKs walk through a cohort as the server does; they know none of groups."""
     if cohort.group_type_index is not None:
         return False
-    pending = [cohort.filters.properties]
-    while pending:
-        group = pending.pop()
-        groups = [each for each in group.values if isinstance(each, PropertyGroup)]
-        if not group.values or (groups and len(groups) < len(group.values)):
-            return False
-        pending.extend(groups)
-    return True
+    return all(map(_is_portable_group, groups(cohort.filters.properties)))
+
+
+def _is_portable_group(group: PropertyGroup) -> bool:
+    """Tell whether a group holds something, and not both groups and tests."""
+    return len({isinstance(each, PropertyGroup) for each in group.values}) == 1
