@@ -73,7 +73,8 @@ class FlagSet(CompiledFlags):
             now: With a time zone; None is the present. Only filters on dates look at it.
 
         Returns:
-            By flag key, in the order of definition. Never raises, whatever the properties hold.
+            By flag key, in the order of definition, those that are not active at the end. Never
+            raises, whatever the properties hold.
         """
         request = EMPTY.copy()
         if self._looks_beyond_groups:

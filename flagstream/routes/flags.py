@@ -84,10 +84,10 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
 
 async def _remember(service: FlagService, snapshot: ProjectSnapshot, asked: Asked) -> None:
     """Let a person that was just identified stay on its side; nothing is answered before."""
-    request, keys = asked.request, FlagAnswers.visible(snapshot, asked).sticky_keys
+    request, sticky = asked.request, FlagAnswers.visible(snapshot, asked).sticky_keys
     anon_distinct_id = request.anon_distinct_id
-    if keys and anon_distinct_id is not None and not request.disable_flags:
-        person = (asked.project_id, request.distinct_id, anon_distinct_id, keys)
+    if sticky and anon_distinct_id is not None and not request.disable_flags:
+        person = (asked.project_id, request.distinct_id, anon_distinct_id, sticky)
         if service.continuity.lacks(*person):
             await service.continuity.remember(*person)
 
