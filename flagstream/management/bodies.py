@@ -7,6 +7,9 @@ from typing import Any
 from flagstream.errors import Problem
 
 Row = Mapping[str, Any]
+_MAX_NAME_CHARS = 400
+NAME = f"a text of 1 to {_MAX_NAME_CHARS} characters"
+"""What is expected of the name of a project or a cohort."""
 
 
 def unknown_members(body: Row, known: Collection[str]) -> list[Problem]:
@@ -21,3 +24,8 @@ def unknown_members(body: Row, known: Collection[str]) -> list[Problem]:
 def iso_time(time_ms: int) -> str:
     """Write Unix milliseconds as the API does."""
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat().replace("+00:00", "Z")
+
+
+def is_name(value: Any) -> bool:
+    """Tell whether something is a :data:`NAME`."""
+    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME_CHARS

@@ -7,7 +7,7 @@ from typing import Any
 from flagstream.errors import InvalidDefinitionError, InvalidRequestError, Problem
 from flagstream.flags.parse import parse_cohort
 
-from .bodies import Row, iso_time, unknown_members
+from .bodies import NAME, Row, is_name, iso_time, unknown_members
 from .references import CohortRows
 
 COHORT_DEFINING = (
@@ -38,8 +38,6 @@ COHORT_READ_ONLY: Row = {
 }
 _WRITABLE = {*COHORT_DEFINING, "version"}
 _IGNORED = {*COHORT_READ_ONLY, "count", "created_at", "updated_at"}
-_MAX_NAME_CHARS = 400
-_NAME = f"a text of 1 to {_MAX_NAME_CHARS} characters"
 # What the address of a cohort can hold, with room above the ids that imports bring along.
 _MAX_ID = 10**9
 
@@ -153,8 +151,8 @@ def _odd(row: Row) -> Iterator[Problem]:
     if row["deleted"] is True:
         return
     name, filters = row["name"], row["filters"]
-    if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME_CHARS:
-        yield Problem(path="$.name", expected=_NAME, got=name)
+    if not is_name(name):
+        yield Problem(path="$.name", expected=NAME, got=name)
     # Without rules everybody would be in it, also where they stand under a misspelt name.
     if not row["is_static"] and isinstance(filters, dict) and "properties" not in filters:
         expected = "an object with type and values, as the cohort is not static"

@@ -6,9 +6,10 @@ from typing import Any
 from flagstream.errors import InvalidRequestError, quote
 from flagstream.flags.project import time_zone
 
+from .bodies import NAME, is_name
+
 _BUCKETINGS = ("murmur3", "sha1")
 _MATCHING_VERSIONS = (1, 2)
-_MAX_NAME_CHARS = 400
 
 
 def checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,10 +28,6 @@ def checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:
     return dict(body)
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and 0 < len(value) <= _MAX_NAME_CHARS
-
-
 def _is_bool(value: Any) -> bool:
     return isinstance(value, bool)
 
@@ -44,7 +41,7 @@ def _is_matching_version(value: Any) -> bool:
 
 
 _EXPECTED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
-    "name": (f"a text of 1 to {_MAX_NAME_CHARS} characters", _is_name),
+    "name": (NAME, is_name),
     "bucketing": (f"one of {', '.join(_BUCKETINGS)}", _BUCKETINGS.__contains__),
     "remember_active_groups": ("true or false", _is_bool),
     "timezone": ("the name of a time zone, such as Europe/Berlin", _is_time_zone),
