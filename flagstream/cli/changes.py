@@ -70,6 +70,9 @@ def defining_cohort(row: Row) -> Row:
     return members
 
 
+_DEFINING = {Kind.FLAG: defining, Kind.COHORT: defining_cohort}
+
+
 def _members(row: Row, names: Iterable[str]) -> dict[str, Any]:
     return {
         name: row[name]
@@ -113,11 +116,9 @@ def changes(
     known_flags = {row["key"]: named_by_key(Kind.FLAG, row, keys) for row in flags}
     known_cohorts = {row["id"]: named_by_key(Kind.COHORT, row, keys) for row in cohorts}
     for definition in _in_order(definitions, known_cohorts):
-        body = definition.body
-        if definition.kind is Kind.FLAG:
-            change = _flag_change(known_flags.get(body["key"]), body)
-        else:
-            change = _cohort_change(known_cohorts.get(body["id"]), body)
+        kind, body = definition.kind, definition.body
+        known = known_flags.get(body["key"]) if kind is Kind.FLAG else known_cohorts.get(body["id"])
+        change = _addition(kind, body) if known is None else _change(kind, known, body)
         if change.before != change.after:
             yield change
 
@@ -146,36 +147,22 @@ def _named_first(cohorts: Mapping[int, Row]) -> Sequence[int]:
     )
 
 
-def _flag_change(row: Row | None, body: Row) -> Change:
-    if row is None:
-        return _addition(Kind.FLAG, body, defining(body))
-    if "filters" in body:
+def _change(kind: Kind, row: Row, body: Row) -> Change:
+    if kind is Kind.FLAG and "filters" in body:
         # The server keeps what is not named: null takes it away.
         absent = dict.fromkeys(row["filters"].keys() - body["filters"].keys())
         body = {**body, "filters": {**absent, **body["filters"]}}
+    changed = changed_row if kind is Kind.FLAG else changed_cohort_row
     return Change(
-        kind=Kind.FLAG,
+        kind=kind,
         id=row["id"],
         body={**body, "version": row["version"]},
-        before=defining(row),
-        after=defining(changed_row(row, body, now_ms=0)),
+        before=_DEFINING[kind](row),
+        after=_DEFINING[kind](changed(row, body, now_ms=0)),
     )
 
 
-def _cohort_change(row: Row | None, body: Row) -> Change:
-    if row is None:
-        return _addition(Kind.COHORT, body, defining_cohort(body))
-    return Change(
-        kind=Kind.COHORT,
-        id=row["id"],
-        body={**body, "version": row["version"]},
-        before=defining_cohort(row),
-        after=defining_cohort(changed_cohort_row(row, body, now_ms=0)),
-    )
-
-
-def _addition(kind: Kind, body: Row, after: Row) -> Change:
+def _addition(kind: Kind, body: Row) -> Change:
     """Add what is not there; what is to be deleted is gone already."""
-    return Change(
-        kind=kind, id=None, body=body, before={}, after={} if body.get("deleted") else after
-    )
+    after = {} if body.get("deleted") else _DEFINING[kind](body)
+    return Change(kind=kind, id=None, body=body, before={}, after=after)
