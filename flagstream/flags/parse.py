@@ -22,7 +22,6 @@ from .walk import (
     cohort_levels,
     condition_tests,
     conditions,
-    flag_tests,
     group_tests,
     json_path,
     list_of,
@@ -132,23 +131,20 @@ def levels(group: PropertyGroup) -> int:
     return count
 
 
-def _check_sources(row: Row) -> _Found:
+def _check_tests(row: Row) -> _Found:
     """A test of a group's property must say of which group, or stand in a condition about one."""
-    filters = object_of(row.get("filters"))
+    filters, of_filters = object_of(row.get("filters")), list[tuple[Path, str, Any]]()
     for path, condition in conditions(row):
         is_own = "aggregation_group_type_index" in condition
         about = (condition if is_own else filters).get("aggregation_group_type_index")
         for at, test in condition_tests(path, condition):
-            is_of_group = test.get("type") == "group" and test.get("group_type_index") is None
-            if is_of_group and about is None:
+            kind = test.get("type")
+            if kind == "group" and about is None and test.get("group_type_index") is None:
                 yield (*at, "group_type_index"), "the index of a group type", None
-            elif test.get("type") == "behavioral":
-                yield (*at, "type"), "no behavioral test outside of a cohort", "behavioral"
-
-
-def _check_filters(row: Row) -> _Found:
-    for path, test in flag_tests(row):
-        yield from _check_filter(path, test)
+            elif kind == "behavioral":
+                yield (*at, "type"), "no behavioral test outside of a cohort", kind
+            of_filters.extend(_check_filter(at, test))
+    yield from of_filters
 
 
 def _check_filter(path: Path, test: Row) -> _Found:
@@ -182,13 +178,13 @@ def _pattern_problem(pattern: Any) -> str | None:
 def _check_variants(row: Row) -> _Found:
     multivariate = object_of(object_of(row.get("filters")).get("multivariate"))
     seen: set[str] = set()
-    for index, variant in objects(multivariate.get("variants")):
+    path = ("filters", "multivariate", "variants")
+    for at, variant in objects(path, multivariate.get("variants")):
         key = variant.get("key")
         if not isinstance(key, str):
             continue
         if key in seen:
-            path = ("filters", "multivariate", "variants", index, "key")
-            yield path, "a key that no other variant has", key
+            yield (*at, "key"), "a key that no other variant has", key
         seen.add(key)
 
 
@@ -228,8 +224,7 @@ def _check_leaf(path: Path, leaf: Row, own: Any) -> _Found:
 
 
 _FLAG_CHECKS: Sequence[Callable[[Row], _Found]] = (
-    _check_sources,
-    _check_filters,
+    _check_tests,
     _check_variants,
     _check_members,
 )

@@ -1,28 +1,28 @@
 """Walks through the tests in stored rows, each with its path; what is odd is passed over."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 Row = Mapping[str, Any]
 Path = tuple[int | str, ...]
+Places = Sequence[tuple[Path, Row]]
 
 
-def conditions(row: Row) -> Iterator[tuple[Path, Row]]:
+def conditions(row: Row) -> Places:
     """Walk through the conditions of a flag."""
-    filters = object_of(row.get("filters"))
-    return ((("filters", "groups", at), each) for at, each in objects(filters.get("groups")))
+    return objects(("filters", "groups"), object_of(row.get("filters")).get("groups"))
 
 
-def flag_tests(row: Row) -> Iterator[tuple[Path, Row]]:
+def flag_tests(row: Row) -> Places:
     """Walk through the filters of a flag."""
-    for path, condition in conditions(row):
-        yield from condition_tests(path, condition)
+    return [
+        each for path, condition in conditions(row) for each in condition_tests(path, condition)
+    ]
 
 
-def condition_tests(path: Path, condition: Row) -> Iterator[tuple[Path, Row]]:
+def condition_tests(path: Path, condition: Row) -> Places:
     """Pick the filters of one condition of a flag."""
-    tests = objects(condition.get("properties"))
-    return (((*path, "properties", index), test) for index, test in tests)
+    return objects((*path, "properties"), condition.get("properties"))
 
 
 def cohort_tests(row: Row) -> Iterator[tuple[Path, Row]]:
@@ -32,28 +32,33 @@ def cohort_tests(row: Row) -> Iterator[tuple[Path, Row]]:
             yield from group_tests(path, group)
 
 
-def cohort_levels(row: Row) -> Iterator[Sequence[tuple[Path, Row]]]:
+def cohort_levels(row: Row) -> Iterator[Places]:
     """Walk through the groups of a cohort, level by level."""
     top = object_of(object_of(row.get("filters")).get("properties"))
-    level: Sequence[tuple[Path, Row]] = [(("filters", "properties"), top)]
+    level: Places = [(("filters", "properties"), top)]
     while level:
         yield level
         entries = [each for path, group in level for each in _entries(path, group)]
         level = [(path, entry) for path, entry in entries if "values" in entry]
 
 
-def group_tests(path: Path, group: Row) -> Iterator[tuple[Path, Row]]:
+def group_tests(path: Path, group: Row) -> Places:
     """Pick the filters of one group of a cohort; groups within it are left out."""
-    return ((at, entry) for at, entry in _entries(path, group) if "values" not in entry)
+    return [(at, entry) for at, entry in _entries(path, group) if "values" not in entry]
 
 
-def _entries(path: Path, group: Row) -> Iterator[tuple[Path, Row]]:
-    return (((*path, "values", index), each) for index, each in objects(group.get("values")))
+def _entries(path: Path, group: Row) -> Places:
+    return objects((*path, "values"), group.get("values"))
+
+
+def objects(path: Path, value: Any) -> Places:
+    """Pick the objects of a list that stands at a path."""
+    return [((*path, index), each) for index, each in enumerate(list_of(value)) if _is_object(each)]
 
 
 def object_of(value: Any) -> Row:
     """Take an object for what it is; anything else for an empty one."""
-    return cast("Row", value) if _is_object(value) else {}
+    return value if _is_object(value) else {}
 
 
 def list_of(value: Any) -> Sequence[Any]:
@@ -61,12 +66,8 @@ def list_of(value: Any) -> Sequence[Any]:
     return cast("Sequence[Any]", value) if isinstance(value, list | tuple) else ()
 
 
-def objects(value: Any) -> Iterator[tuple[int, Row]]:
-    """Pick the objects of a list, each with its place."""
-    return ((index, each) for index, each in enumerate(list_of(value)) if _is_object(each))
-
-
-def _is_object(value: Any) -> bool:
+def _is_object(value: Any) -> TypeGuard[Row]:
+    """Tell whether something has members."""
     # Nearly all are dictionaries, and asking for the abstract class takes ten times as long.
     return type(value) is dict or isinstance(value, Mapping)
 
