@@ -51,14 +51,23 @@ class Needs:
         """Note that properties of somebody are looked at."""
         self.names.setdefault(slot, set()).update(names)
 
+    def read_all(self, names: Mapping[int, Collection[str]]) -> None:
+        """Note that properties of several are looked at, by slot."""
+        for slot, each in names.items():
+            self.read(slot, *each)
+
     def include(self, other: "Needs") -> None:
         """Add what another check looks at."""
-        for slot, names in other.names.items():
-            self.read(slot, *names)
+        self.read_all(other.names)
         self.flags |= other.flags
         self.is_timed |= other.is_timed
         self.is_behavioral |= other.is_behavioral
         self.error = self.error or other.error
+
+    @property
+    def reads(self) -> Mapping[int, frozenset[str]]:
+        """The names by slot, as they are now."""
+        return {slot: frozenset(names) for slot, names in self.names.items()}
 
 
 @dataclass(frozen=True, slots=True)

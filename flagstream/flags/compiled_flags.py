@@ -9,8 +9,9 @@ from typing import Any, Self
 from flagstream.errors import Problem
 
 from .bucketing import utf8
+from .checks import Needs
 from .compilation import CompiledProject, compile_project
-from .compiler import CompiledFlag, disabled, joined_reads, unjudged
+from .compiler import CompiledFlag, disabled, unjudged
 from .conditions import Rule
 from .context import INITIAL
 from .evaluation import Evaluation, EvaluationContext
@@ -114,7 +115,10 @@ class CompiledFlags:
     def _read_slots(self, group_types: Mapping[str, int]) -> None:
         """Find out what the flags look at."""
         slots = frozenset[int]().union(*(flag.slots for flag in self._flags))
-        reads = joined_reads(flag.reads for flag in self._flags)
+        needs = Needs()
+        for flag in self._flags:
+            needs.read_all(flag.reads)
+        reads = needs.reads
         places = {group_slot(index): name for name, index in group_types.items()}
         self._group_slots = tuple((places[slot], slot) for slot in sorted(slots & places.keys()))
         self._looks_at_person = not slots.isdisjoint({PERSON, DEVICE})

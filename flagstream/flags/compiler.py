@@ -1,6 +1,5 @@
 """A definition compiled to a flag that can be asked, with all that its answer follows from."""
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import msgspec
@@ -84,12 +83,14 @@ def compile_flag(
         rule = sticky_rule(definition.key, rule)
         looked_at.add(PERSON)
     chain = _chain(others[key] for key in sorted(needs.flags))
+    for each in chain:
+        needs.read_all(each.reads)
     runtime, contexts = _audience(definition)
     return CompiledFlag(
         key=definition.key,
         rule=rule,
         slots=frozenset(looked_at).union(needs.names, *(each.slots for each in chain)),
-        reads=joined_reads([needs.names, *(each.reads for each in chain)]),
+        reads=needs.reads,
         is_hashed=is_hashed,
         is_timed=needs.is_timed or any(each.is_timed for each in chain),
         is_sticky=is_sticky,
@@ -153,14 +154,3 @@ def _chain(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:
         chain.update((each.key, each) for each in flag.needs)
         chain[flag.key] = flag
     return tuple(chain.values())
-
-
-def joined_reads(
-    reads: Iterable[Mapping[int, Collection[str]]],
-) -> Mapping[int, frozenset[str]]:
-    """Join the names that several look at, by slot."""
-    joined: defaultdict[int, set[str]] = defaultdict(set)
-    for each in reads:
-        for slot, names in each.items():
-            joined[slot].update(names)
-    return {slot: frozenset(names) for slot, names in joined.items()}
