@@ -5,6 +5,9 @@ Both servers run in processes of their own, on uvloop and the same runner, ours 
 collector as in production. The bare one inflates and parses the body and answers the very bytes
 that flagstream answers, as a constant. One flag is of groups, with a test of a group's property; of
 more, every other one looks at the person instead: at what is stored and at what the request says.
+200 users of as many organizations ask again and again, as pages that load do; in the case ``kept:
+false`` nothing is kept from one request to the next, as if each asked for the first time.
+
 Rounds are interleaved and the servers' own CPU time is counted, because machines are noisy; of each
 side the best round counts.
 
@@ -30,6 +33,7 @@ from aiohttp import web
 
 from benchmarks.load import Load, Target, serve, server
 from flagstream.api import create_app
+from flagstream.routes import ready_answers
 from flagstream.state.groups import GroupUpdate, fold_group
 from flagstream.state.persons import PersonUpdate, fold_person
 from flagstream.topics import Table, record_key
@@ -40,12 +44,15 @@ from tests.fakes.views import PROJECT, FakeCatalog
 from tests.fakes.world import World
 
 GROUP_KEYS = [f"org-{number}" for number in range(200)]
-DISTINCT_ID = "01a20745-1c92-7f95-b65a-0b1f3284bd67"
+USERS = {key: f"01a20745-1c92-7f95-b65a-{number:012}" for number, key in enumerate(GROUP_KEYS)}
+KEEPING, FORGETTING = "flagstream", "forgetting"
 CASES = (
-    # Flags, connections, and the clients that ask.
-    (1, 16, ("node", "js")),
-    (50, 16, ("node", "js")),
-    (500, 8, ("node",)),
+    # Flags, connections, the clients that ask, and the server.
+    (1, 16, ("node", "js"), KEEPING),
+    (50, 16, ("node", "js"), KEEPING),
+    (50, 16, ("node", "js"), FORGETTING),
+    (500, 8, ("node",), KEEPING),
+    (500, 8, ("node",), FORGETTING),
 )
 
 
@@ -80,7 +87,7 @@ def flagstream_app(flags: int, data_dir: Path) -> web.Application:
     for number in range(1, flags + 1):
         catalog.set_flag(flag_row(number))
     store = ViewStore(data_dir / "views")
-    store.write(dict([stored_person(), *map(stored_group, GROUP_KEYS)]), {})
+    store.write(dict([*map(stored_person, USERS.values()), *map(stored_group, GROUP_KEYS)]), {})
     state = StoredState(store, cache_entries=100_000, active_groups_ttl_days=30)
     services = World(catalog=catalog, view=state).services()
     return create_app(replace(services, clock_ms=lambda: time.time_ns() // 1_000_000))
@@ -92,9 +99,9 @@ def stored_group(key: str) -> tuple[bytes, bytes]:
     return place, fold_group(None, update, 1).to_bytes()
 
 
-def stored_person() -> tuple[bytes, bytes]:
+def stored_person(distinct_id: str) -> tuple[bytes, bytes]:
     update = PersonUpdate(time_ms=1, set={"email": "ada@example.com", "plan": "free", "visits": 3})
-    place = table_key(Table.PERSONS, record_key(PROJECT.id, DISTINCT_ID))
+    place = table_key(Table.PERSONS, record_key(PROJECT.id, distinct_id))
     return place, fold_person(None, update, 1).to_bytes()
 
 
@@ -118,7 +125,7 @@ def request_bytes(client: str, group_key: str, flags: int) -> bytes:
     person = {"plan": "pro"} if flags > 1 else {}
     body = {
         "token": PROJECT.token,
-        "distinct_id": DISTINCT_ID,
+        "distinct_id": USERS[group_key],
         "groups": {"company": group_key},
         "person_properties": person,
         "group_properties": {"company": {"$group_key": group_key}},
@@ -152,8 +159,8 @@ def answer_of(target: Target, flags: int) -> bytes:
     return answer
 
 
-def compare(flags: int, connections: int, clients: Iterable[str], options: Any) -> None:
-    with server("benchmarks.flags_http", "flagstream", str(flags)) as ours:
+def compare(flags: int, connections: int, clients: Iterable[str], side: str, options: Any) -> None:
+    with server("benchmarks.flags_http", side, str(flags)) as ours:
         answer = answer_of(ours, flags)
         with server("benchmarks.flags_http", "bare", stdin=answer) as bare:
             for client in clients:
@@ -167,6 +174,7 @@ def compare(flags: int, connections: int, clients: Iterable[str], options: Any) 
                 ][1:]  # the first warms both up
                 result = {
                     "flags": flags,
+                    "kept": side == KEEPING,
                     "client": client,
                     "connections": connections,
                     "answer_bytes": len(answer),
@@ -187,7 +195,9 @@ def result_of(ours: list[Load], bare: list[Load]) -> dict[str, float]:
 
 
 def main() -> None:
-    if len(sys.argv) > 1 and sys.argv[1] == "flagstream":
+    if len(sys.argv) > 1 and sys.argv[1] in (KEEPING, FORGETTING):
+        if sys.argv[1] == FORGETTING:
+            ready_answers.MAX_BYTES = 0
         with tempfile.TemporaryDirectory() as data_dir:
             app = flagstream_app(int(sys.argv[2]), Path(data_dir))
             spare_the_collector()
@@ -199,8 +209,8 @@ def main() -> None:
         parser.add_argument("--rounds", type=int, default=5)
         parser.add_argument("--seconds", type=float, default=1.5)
         options = parser.parse_args()
-        for flags, connections, clients in CASES:
-            compare(flags, connections, clients, options)
+        for case in CASES:
+            compare(*case, options)
 
 
 if __name__ == "__main__":

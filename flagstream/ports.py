@@ -157,7 +157,9 @@ class StateView(Protocol):
     """
     Reads of group, session and person state: microseconds, no await, never from a Faust table.
 
-    Mappings that are returned are shared with a cache and must not be changed.
+    What is returned is shared with a cache and must not be changed. A group's properties, and a
+    person, are the same object only as long as nothing in them changes: what follows from them may
+    be kept beside them.
     """
 
     def group(self, project_id: int, group_type: str, group_key: str) -> GroupState | None:

@@ -25,6 +25,7 @@ from .slots import (
     HASH_KEYS,
     NOW,
     PERSON,
+    STICKY,
     Request,
     group_slot,
 )
@@ -32,7 +33,12 @@ from .walk import Row
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAX_AUDIENCES = 256
-_NO_PART = object()
+_PERSONS = frozenset({PERSON, DEVICE, STICKY})
+
+
+# Names of parts, next to those of group types: numbers, which are looked up in no time.
+_Part = str | int
+_PERSON_PART, _OTHER_PART, _NO_PART = range(3)
 
 
 class CompiledFlags:
@@ -41,16 +47,16 @@ class CompiledFlags:
 
     Made of stored rows by :func:`flagstream.flags.compile_project`.
 
-    Each flag is either in :attr:`person_flags` or, for one type, in :meth:`group_flags`. The
-    answers of the latter depend on nothing but this set, the group's key and the group's
-    properties. So a server can keep them ready, joined, until one of the three changes::
+    Each flag is in one of :meth:`group_flags`, by type, in :attr:`person_flags` or in
+    :attr:`other_flags`. The answers of the first depend on nothing but this set, the group's key
+    and the group's properties, those of the second on nothing but the person. So a server can keep
+    them ready until one of these changes::
 
         ready = cache.get((flags, group_type, group_key))
         if ready is None:
-            answers = flags.group_flags(group_type).answers(context)
-            ready = b",".join([answer.v2 for answer in answers])
+            ready = flags.group_flags(group_type).answers(context)
 
-    and has only :attr:`person_flags` to evaluate for each request.
+    and has only :attr:`other_flags` to evaluate for each request.
 
     Attributes:
         keys: Of the flags, in order.
@@ -136,12 +142,11 @@ class CompiledFlags:
             name: reads.get(slot, frozenset[str]()) for name, slot in self._group_slots
         }
 
-    def _split(self) -> "Mapping[str | None, CompiledFlags]":
+    def _split(self) -> "Mapping[_Part, CompiledFlags]":
         names = {slot: name for name, slot in self._group_slots}
-        parts: defaultdict[str | None, list[CompiledFlag]] = defaultdict(list)
+        parts: defaultdict[_Part, list[CompiledFlag]] = defaultdict(list)
         for flag in self._flags:
-            only = next(iter(flag.slots)) if len(flag.slots) == 1 and not flag.is_timed else None
-            parts[None if only is None else names.get(only)].append(flag)
+            parts[_part_of(flag, names)].append(flag)
         # A set that is its own only part does not hold itself: cycles are not freed by themselves.
         self._whole = next(iter(parts)) if len(parts) == 1 else _NO_PART
         if len(parts) == 1:
@@ -157,18 +162,18 @@ class CompiledFlags:
 
     @property
     def person_flags(self) -> "CompiledFlags":
-        """
-        Give the flags that are no group's.
+        """Give the flags that look at the person and at nothing else, or at nobody."""
+        return self._part(_PERSON_PART)
 
-        They look at the person, at groups of several types, at the time, or at nobody.
-        """
-        return self._part(None)
+    @property
+    def other_flags(self) -> "CompiledFlags":
+        """Give the flags that look at several, or at the time."""
+        return self._part(_OTHER_PART)
 
-    def _part(self, name: str | None) -> "CompiledFlags":
+    def _part(self, name: _Part) -> "CompiledFlags":
         if self._whole == name:
             return self
-        part = self._parts.get(name)
-        return _no_flags() if part is None else part
+        return self._parts.get(name) or _no_flags()
 
     def visible(self, runtime: str | None, contexts: Collection[str]) -> "CompiledFlags":
         """
@@ -279,6 +284,16 @@ class CompiledFlags:
 @lru_cache(maxsize=1)
 def _no_flags() -> CompiledFlags:
     return CompiledFlags()
+
+
+def _part_of(flag: CompiledFlag, group_types: Mapping[int, str]) -> _Part:
+    """Tell where a flag belongs; *group_types* by slot."""
+    if flag.is_timed:
+        return _OTHER_PART
+    if flag.slots <= _PERSONS:
+        return _PERSON_PART
+    slot, *others = flag.slots
+    return _OTHER_PART if others else group_types.get(slot, _OTHER_PART)
 
 
 def _needs_of(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
+
+import orjson
 
 from flagstream.errors import UnavailableError
 from flagstream.flags import (
@@ -18,13 +19,11 @@ from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateVi
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
+from .ready_answers import Answer, Answers, ReadyAnswers, answer_of, joined
+
 _NOTHING: Mapping[str, Any] = {}
 # Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
 _COMPARABLE = (str, int, bool, type(None))
-_READY_BYTES = 32 * 1024 * 1024
-_Answer = tuple[bytes, bool]
-"""The members of ``flags``, encoded, and whether a flag failed."""
-_Answers = dict[tuple[str, str | None], tuple[Mapping[str, Any], _Answer]]
 
 
 class Asked(NamedTuple):
@@ -41,41 +40,13 @@ class Asked(NamedTuple):
     runtime: str | None = None
 
 
-class _Ready:
-    """
-    Joined answers of pure group flags: a function of the flags, the group and its properties.
-
-    They go when their flags do: holding on to a snapshot of before would free it, all in one go,
-    when the next request comes.
-    """
-
-    def __init__(self) -> None:
-        self._answers: WeakKeyDictionary[CompiledFlags, _Answers] = WeakKeyDictionary()
-        self._size_bytes = 0
-
-    def of(self, flags: CompiledFlags) -> _Answers:
-        """Give the answers of some flags: by type and key, the properties and the answer."""
-        answers = self._answers.get(flags)
-        if answers is None:
-            answers = self._answers[flags] = {}
-        return answers
-
-    def note(self, size_bytes: int) -> None:
-        """Count an answer that is kept; all are dropped where they take more than they may."""
-        self._size_bytes += size_bytes
-        if self._size_bytes > _READY_BYTES:
-            for answers in self._answers.values():
-                answers.clear()
-            self._size_bytes = 0
-
-
 class FlagAnswers:
     """Evaluates flag requests; reads each needed group and person once, and never awaits."""
 
     def __init__(self, catalog: Catalog, view: StateView) -> None:
         self._catalog = catalog
         self._view = view
-        self._ready = _Ready()
+        self._ready = ReadyAnswers()
 
     def evaluate(self, asked: Asked) -> Sequence[Evaluation]:
         """
@@ -90,64 +61,77 @@ class FlagAnswers:
         flags = self.visible(snapshot, asked)
         return _Reading(self._view, snapshot, asked).answers(flags)
 
-    def v2(self, asked: Asked) -> _Answer:
+    def v2(self, asked: Asked) -> Answer:
         """Answer in the shape of version 2, as far as possible with what is ready."""
         request = asked.request
         if request.disable_flags or request.flag_keys is not None:
-            return join_v2(self.evaluate(asked))
+            return answer_of(self.evaluate(asked))
         try:
             return self._ready_v2(asked)
         except UnavailableError:
-            return join_v2(self.evaluate(asked))
+            return answer_of(self.evaluate(asked))
 
     @staticmethod
     def visible(snapshot: ProjectSnapshot, asked: Asked) -> CompiledFlags:
         """Pick the flags that whoever asks may see."""
         return snapshot.flags.visible(asked.runtime, asked.request.evaluation_contexts)
 
-    def _ready_v2(self, asked: Asked) -> _Answer:
+    def _ready_v2(self, asked: Asked) -> Answer:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
         reading = _Reading(self._view, snapshot, asked)
-        groups = reading.groups(flags)
-        ready = self._ready.of(flags)
-        answers = [
-            self._group_part(ready, flags, group_type, groups.get(group_type), asked)
+        groups, ready = reading.groups(flags), self._ready.of(flags)
+        parts = [
+            self._of_group(ready, flags, group_type, groups.get(group_type), asked)
             for group_type in flags.group_types
         ]
-        person_flags = flags.person_flags
-        if person_flags.keys:
-            answers.append(join_v2(person_flags.answers(reading.context(person_flags, groups))))
+        of_person, others = flags.person_flags, flags.other_flags
+        if of_person.keys:
+            parts.append(self._of_person(ready, of_person, reading, asked))
+        if others.keys:
+            parts.append(answer_of(others.answers(reading.context(others, groups))))
         if reading.unread:
             raise UnavailableError("The state cannot be read at the moment.")
-        members = b",".join([members for members, _ in answers if members])
-        return members, any(has_failed for _, has_failed in answers)
+        return joined(parts)
 
-    def _group_part(
+    def _of_group(
         self,
-        ready: _Answers,
+        ready: Answers,
         flags: CompiledFlags,
         group_type: str,
         group_key: str | None,
         asked: Asked,
-    ) -> _Answer:
+    ) -> Answer:
         """Answer the flags that look at one group and nothing else."""
-        stored = _NOTHING
+        stored: Mapping[str, Any] | None = None
+        named, given = _NOTHING, b""
         if group_key is not None:
-            project_id = asked.project_id
-            stored = self._view.group_properties(project_id, group_type, group_key) or _NOTHING
-            named = asked.request.group_properties.get(group_type)
-            if named and not _are_known(named, stored):
-                named = {**stored, **named}
-                return _evaluate_group(flags, group_type, group_key, named)
-        place = (group_type, group_key)
+            stored = self._view.group_properties(asked.project_id, group_type, group_key)
+            named = asked.request.group_properties.get(group_type) or _NOTHING
+            if named and not _are_known(named, stored or _NOTHING):
+                given = orjson.dumps(named)
+        place = (group_type, group_key, given)
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answer = _evaluate_group(flags, group_type, group_key, stored)
-        ready[place] = (stored, answer)
-        self._ready.note(len(answer[0]))
-        return answer
+        context = _group_context(flags, group_type, group_key, (stored or _NOTHING, named))
+        answer = answer_of(flags.group_flags(group_type).answers(context))
+        return self._ready.keep(ready, place, stored, answer)
+
+    def _of_person(
+        self, ready: Answers, flags: CompiledFlags, reading: "_Reading", asked: Asked
+    ) -> Answer:
+        """Answer the flags that look at the person and nothing else."""
+        request, stored = asked.request, None
+        if flags.needs_person:
+            stored = self._view.person(asked.project_id, request.distinct_id)
+        given = (request.person_properties, request.device_id, request.anon_distinct_id)
+        place = (None, request.distinct_id, orjson.dumps(given))
+        kept = ready.get(place)
+        if kept is not None and kept[0] is stored:
+            return kept[1]
+        answer = answer_of(flags.answers(reading.context(flags, _NOTHING)))
+        return self._ready.keep(ready, place, stored, answer)
 
 
 class _Reading:
@@ -251,12 +235,6 @@ class FlagService:
     max_json_depth: int
 
 
-def join_v2(evaluations: Sequence[Evaluation]) -> _Answer:
-    """Join the members of a version 2 answer, and tell whether one of them failed."""
-    members = b",".join([evaluation.v2 for evaluation in evaluations])
-    return members, any(evaluation.failed for evaluation in evaluations)
-
-
 def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
     """Tell whether properties that a request names say nothing new."""
     for name, value in named.items():
@@ -268,15 +246,18 @@ def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
     return True
 
 
-def _evaluate_group(
-    flags: CompiledFlags, group_type: str, group_key: str | None, properties: Mapping[str, Any]
-) -> _Answer:
-    context = EvaluationContext(distinct_id="")
-    if group_key is not None:
-        names = flags.group_names.get(group_type, ())
-        context = EvaluationContext(
-            distinct_id="",
-            groups={group_type: group_key},
-            group_properties={group_type: group_properties(properties, _NOTHING, group_key, names)},
-        )
-    return join_v2(flags.group_flags(group_type).answers(context))
+def _group_context(
+    flags: CompiledFlags,
+    group_type: str,
+    group_key: str | None,
+    properties: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> EvaluationContext:
+    """Make the context of one group, of its properties as stored and as named."""
+    if group_key is None:
+        return EvaluationContext(distinct_id="")
+    names = flags.group_names.get(group_type, ())
+    return EvaluationContext(
+        distinct_id="",
+        groups={group_type: group_key},
+        group_properties={group_type: group_properties(*properties, group_key, names)},
+    )

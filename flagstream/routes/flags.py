@@ -23,12 +23,13 @@ from .remote_config import DECIDE_MEMBERS
 from .responses import Handler, client_route, json_headers, route
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
-_NO_FLAGS = b'"flags":{},' + _ERRORS[False]
-_QUOTA_LIMITED = _NO_FLAGS + b',"quotaLimited":["feature_flags"]'
-_CONFIG = b"," + DECIDE_MEMBERS
+_NO_FLAGS = (b'"flags":{}', _ERRORS[False])
+_QUOTA_LIMITED = (*_NO_FLAGS, b'"quotaLimited":["feature_flags"]')
 _X_REQUEST_ID = istr("X-Request-Id")
 _TRUE = {"", "1", "true", "yes", "on"}
-_Shape = Callable[[FlagAnswers, Asked], bytes]
+_Members = Sequence[bytes]
+"""Of the answer's object, encoded; those of an object within it may stand one by one."""
+_Shape = Callable[[FlagAnswers, Asked], _Members]
 
 
 class _Query(NamedTuple):
@@ -46,7 +47,8 @@ class _Query(NamedTuple):
 
 async def probe(request: web.Request) -> web.Response:
     """Answer a request without a body: no flags, and the configuration."""
-    return _envelope(request.headers, _NO_FLAGS, request.app[keys.CLOCK_MS](), _CONFIG)
+    now_ms = request.app[keys.CLOCK_MS]()
+    return _envelope(request.headers, _NO_FLAGS, now_ms, has_config=True)
 
 
 def _handler(read_query: Callable[[str], _Query]) -> Handler:
@@ -68,7 +70,7 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
         if snapshot.settings.is_quota_limited:
-            members = _QUOTA_LIMITED
+            members: _Members = _QUOTA_LIMITED
         else:
             runtime = None
             if snapshot.flags.has_runtimes:
@@ -77,7 +79,7 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
             if asked.anon_distinct_id is not None:
                 await _remember(service, snapshot, whole)
             members = query.shape(service.answers, whole)
-        return _envelope(headers, members, now_ms, _CONFIG if query.has_config else b"")
+        return _envelope(headers, members, now_ms, has_config=query.has_config)
 
     return answer
 
@@ -93,14 +95,17 @@ async def _remember(service: FlagService, snapshot: ProjectSnapshot, asked: Aske
 
 
 def _envelope(
-    headers: Mapping[str, str], members: bytes, now_ms: int, config: bytes
+    headers: Mapping[str, str], members: _Members, now_ms: int, *, has_config: bool
 ) -> web.Response:
-    body = b'{%b,"requestId":"%b","evaluatedAt":%d%b}' % (
-        members,
-        _request_id(headers.get(_X_REQUEST_ID)),
+    """Join everything at once: with hundreds of flags, each copy on the way shows."""
+    first, *others = members
+    request_id = _request_id(headers.get(_X_REQUEST_ID))
+    last = b'"requestId":"%b","evaluatedAt":%d%b}' % (
+        request_id,
         now_ms,
-        config,
+        b"," + DECIDE_MEMBERS if has_config else b"",
     )
+    body = b",".join([b"{" + first, *others, last])
     return web.Response(body=body, headers=json_headers(headers.get(hdrs.ORIGIN)))
 
 
@@ -147,23 +152,28 @@ def _version(parameters: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _v2(answers: FlagAnswers, asked: Asked) -> bytes:
-    members, has_failed = answers.v2(asked)
-    return b'"flags":{%b},%b' % (members, _ERRORS[has_failed])
+def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
+    flags, has_failed = answers.v2(asked)
+    if not flags:
+        return b'"flags":{}', _ERRORS[has_failed]
+    members = [*flags, _ERRORS[has_failed]]
+    members[0] = b'"flags":{' + members[0]
+    members[-2] += b"}"
+    return members
 
 
-def _legacy(answers: FlagAnswers, asked: Asked) -> bytes:
+def _legacy(answers: FlagAnswers, asked: Asked) -> _Members:
     evaluations = answers.evaluate(asked)
     payloads = {each.key: each.payload for each in evaluations if each.payload is not None}
     return _older({each.key: each.value for each in evaluations}, evaluations, payloads)
 
 
-def _enabled(answers: FlagAnswers, asked: Asked) -> bytes:
+def _enabled(answers: FlagAnswers, asked: Asked) -> _Members:
     evaluations = answers.evaluate(asked)
     return _older({each.key: each.value for each in evaluations if each.enabled}, evaluations)
 
 
-def _enabled_keys(answers: FlagAnswers, asked: Asked) -> bytes:
+def _enabled_keys(answers: FlagAnswers, asked: Asked) -> _Members:
     evaluations = answers.evaluate(asked)
     return _older([each.key for each in evaluations if each.enabled], evaluations)
 
@@ -172,12 +182,12 @@ def _older(
     flags: Mapping[str, str | bool] | Sequence[str],
     evaluations: Sequence[Evaluation],
     payloads: Mapping[str, str] | None = None,
-) -> bytes:
+) -> _Members:
     members: dict[str, Any] = {"featureFlags": flags}
     if payloads is not None:
         members["featureFlagPayloads"] = payloads
     has_failed = any(each.failed for each in evaluations)
-    return b"%b,%b" % (orjson.dumps(members)[1:-1], _ERRORS[has_failed])
+    return orjson.dumps(members)[1:-1], _ERRORS[has_failed]
 
 
 routes = tuple(

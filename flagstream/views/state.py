@@ -1,5 +1,6 @@
 """Reads of group, session and person state from the views."""
 
+import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,22 @@ _NO_GROUPS: Mapping[str, str] = {}
 class _Group(NamedTuple):
     state: GroupState
     properties: Mapping[str, Any]
+
+
+class _Known:
+    """
+    What is known of one distinct id, and the person that was joined from it last.
+
+    Attributes:
+        members: The states that *person* was joined from.
+    """
+
+    __slots__ = ("members", "person", "state")
+
+    def __init__(self, state: PersonState) -> None:
+        self.state = state
+        self.members: Sequence[PersonState] = ()
+        self.person: Person | None = None
 
 
 class StoredState:
@@ -154,27 +171,37 @@ class StoredState:
 
         Its own properties and hash keys go before those of the ids that were merged into it, and
         of these the first before the later ones. A property that was unset in one stays unset.
+        What has not changed since it was last read is, as a rule, the same object.
         """
+        known = self._known(project_id, distinct_id)
+        if known is not None and known.state.into is None:
+            return self._joined(project_id, distinct_id, distinct_id, known)
         path = self._path(project_id, distinct_id)
         # A merge may be known a moment before anything of the person that it goes into.
-        for known in reversed(path[-2:]):
-            state = self._person(project_id, known)
-            if state is not None:
-                return self._joined(project_id, path[-1], known, state)
+        for each in reversed(path[-2:]):
+            known = self._known(project_id, each)
+            if known is not None:
+                return self._joined(project_id, path[-1], each, known)
         return None
 
-    def _joined(self, project_id: int, root: str, known: str, state: PersonState) -> Person:
-        members = self._members(project_id, known, state) if state.merged else {known: state}
-        states = tuple(members.values())
-        return Person(
-            distinct_id=root,
-            properties=_joined_properties(states),
-            is_identified=state.is_identified,
-            recent=state.recent,
-            hash_keys=_joined_hash_keys(states),
-            distinct_ids=tuple(members) if known == root else (root, *members),
-            created_at_ms=min(each.created_at_ms for each in states),
-        )
+    def _joined(self, project_id: int, root: str, distinct_id: str, known: _Known) -> Person:
+        state, person = known.state, known.person
+        if person is not None and not state.merged and person.distinct_id == root:
+            return person
+        members = self._members(project_id, distinct_id, state)
+        states = (state, *members.values())
+        if person is None or person.distinct_id != root or not _are_same(states, known.members):
+            known.members = states
+            person = known.person = Person(
+                distinct_id=root,
+                properties=_joined_properties(states),
+                is_identified=state.is_identified,
+                recent=state.recent,
+                hash_keys=_joined_hash_keys(states),
+                distinct_ids=tuple(dict.fromkeys((root, distinct_id, *members))),
+                created_at_ms=min(each.created_at_ms for each in states),
+            )
+        return person
 
     def _path(self, project_id: int, distinct_id: str) -> Sequence[str]:
         """Follow merges: the ids from this one to the root."""
@@ -187,20 +214,20 @@ class StoredState:
         return path
 
     def _members(self, project_id: int, root: str, state: PersonState) -> Mapping[str, PersonState]:
-        """Read the states of all ids of a person, the root first; at most 64."""
-        members = {root: state}
+        """Read the states of all other ids of a person; at most 63."""
+        members: dict[str, PersonState] = {}
         pending = [(root, state)]
         while pending:
             parent, parent_state = pending.pop(0)
             merged = parent_state.merged
             for each in sorted(merged, key=lambda each: (merged[each], each))[:_MAX_MERGED]:
                 member = self._person(project_id, each)
-                if member is None or each in members or member.into is None:
+                if member is None or each == root or each in members or member.into is None:
                     continue
                 if member.into[0] == parent:
                     members[each] = member
                     pending.append((each, member))
-                    if len(members) == _MAX_MERGED:
+                    if len(members) == _MAX_MERGED - 1:
                         return members
         return members
 
@@ -209,9 +236,13 @@ class StoredState:
         return None if state is None or state.into is None else state.into[0]
 
     def _person(self, project_id: int, distinct_id: str) -> PersonState | None:
+        known = self._known(project_id, distinct_id)
+        return None if known is None else known.state
+
+    def _known(self, project_id: int, distinct_id: str) -> _Known | None:
         key = table_key(Table.PERSONS, record_key(project_id, distinct_id))
-        person: PersonState | None = self._read(key, self._store.get, PersonState.from_bytes)
-        return person
+        known: _Known | None = self._read(key, self._store.get, _decode_person)
+        return known
 
     def _read(
         self, key: bytes, load: Callable[[bytes], bytes | None], decode: Callable[[bytes], Any]
@@ -227,6 +258,14 @@ class StoredState:
 def _decode_group(raw: bytes) -> _Group:
     state = GroupState.from_bytes(raw)
     return _Group(state, state.values())
+
+
+def _decode_person(raw: bytes) -> _Known:
+    return _Known(PersonState.from_bytes(raw))
+
+
+def _are_same(ours: Sequence[object], theirs: Sequence[object]) -> bool:
+    return len(ours) == len(theirs) and all(map(operator.is_, ours, theirs))
 
 
 def _joined_properties(members: Sequence[PersonState]) -> Mapping[str, Any]:

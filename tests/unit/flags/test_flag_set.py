@@ -77,15 +77,15 @@ class TestNeeds:
 class TestParts:
     def test_each_flag_is_in_one_part(self):
         """
-        A type's part holds the flags that look at nothing else; the rest is the person's part.
+        A type's part, and the person's, hold the flags that look at nothing else; the rest is one.
         """
         flags = compiled(*ROWS)
 
         assert ("organization", "gold") == flags.group_flags("organization").keys
         assert ("project",) == flags.group_flags("project").keys
         assert () == flags.group_flags("team").keys
-        rest = ("everybody", "nobody", "person", "unknown", "both", "mixed")
-        assert rest == flags.person_flags.keys
+        assert ("everybody", "nobody", "person") == flags.person_flags.keys
+        assert ("unknown", "both", "mixed") == flags.other_flags.keys
 
     def test_a_set_of_one_part_is_that_part(self):
         """
@@ -95,17 +95,20 @@ class TestParts:
 
         assert flags is flags.group_flags("organization")
         assert () == flags.person_flags.keys
+        assert () == flags.other_flags.keys
         assert () == flags.person_flags.group_flags("organization").keys
 
     @pytest.mark.parametrize(
         ("base", "dependent", "part"),
         [
             ("gold", "organization", "organization"),
-            ("gold", "everybody", None),
-            ("gold", "person", None),
-            ("person", "gold", None),
-            ("gold", "project", None),
-            ("everybody", "gold", None),
+            ("person", "person", "person"),
+            ("person", "everybody", "person"),
+            ("gold", "everybody", "other"),
+            ("gold", "person", "other"),
+            ("person", "gold", "other"),
+            ("gold", "project", "other"),
+            ("everybody", "gold", "other"),
         ],
     )
     def test_who_follows_from_others(self, base, dependent, part):
@@ -123,7 +126,8 @@ class TestParts:
         flags = compile_flags(rows, GROUP_TYPES)
         context = replace(CONTEXT, groups={**CONTEXT.groups, "project": "p"})
 
-        own = flags.person_flags if part is None else flags.group_flags(part)
+        parts = {"person": flags.person_flags, "other": flags.other_flags}
+        own = parts.get(part) or flags.group_flags(part)
 
         assert "f" in own.keys
         assert [True] == [each.enabled for each in own.answers(context, ["f"])]
@@ -131,7 +135,7 @@ class TestParts:
 
     def test_who_follows_from_the_time(self):
         """
-        What the time can change is no group's alone, nor is what follows from it.
+        What the time can change is nobody's alone, nor is what follows from it.
         """
         since = {"key": "since", "type": "group", "operator": "is_date_after", "value": "-7d"}
         test = {"key": "new", "type": "flag", "operator": "flag_evaluates_to", "value": True}
@@ -145,7 +149,7 @@ class TestParts:
 
         flags = compile_flags(rows, GROUP_TYPES)
 
-        assert ("new", "behind") == flags.person_flags.keys
+        assert ("new", "behind") == flags.other_flags.keys
         assert {"organization": {"since"}} == flags.group_names
 
 

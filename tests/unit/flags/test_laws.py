@@ -440,7 +440,7 @@ class TestConsistency:
         Each flag is in exactly one part, and the parts answer as the whole does.
         """
         flags = compiled(definitions)
-        parts = [flags.person_flags, *map(flags.group_flags, GROUP_TYPES)]
+        parts = [flags.person_flags, flags.other_flags, *map(flags.group_flags, GROUP_TYPES)]
 
         given = [each for part in parts for each in part.answers(context)]
 
@@ -522,7 +522,7 @@ class TestAudiences:
         given = {each.key: each for each in seen.answers(context)}
 
         assert expected == given
-        parts = [seen.person_flags, *map(seen.group_flags, GROUP_TYPES)]
+        parts = [seen.person_flags, seen.other_flags, *map(seen.group_flags, GROUP_TYPES)]
         assert given == {each.key: each for part in parts for each in part.answers(context)}
 
 

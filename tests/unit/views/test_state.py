@@ -61,6 +61,19 @@ class World:
         return self.state.active_groups(1, distinct_id, session, NOW_MS)
 
 
+def change_person(world, step, one, other):
+    if step == "set":
+        world.person(one, set={other: one})
+    elif step == "unset":
+        world.person(one, unset=[other])
+    elif step == "merge":
+        world.merge(one, other)
+    elif step == "into":
+        world.person(one, into=other)
+    elif step == "hash":
+        world.person(one, hash_keys={"flag": other})
+
+
 @pytest.fixture
 def world(store):
     return World(store)
@@ -362,6 +375,46 @@ class TestPersons:
         assert ("c", "b", "a") == person.distinct_ids
         assert {"f": "own", "g": "merged"} == person.hash_keys
         assert person == world.state.person(1, "b")
+
+    def test_what_has_not_changed_is_the_same_object(self, world):
+        """
+        Whoever keeps what follows from a person can tell by it, merged or not.
+        """
+        world.person("a", set={"plan": "free"})
+        alone = world.state.person(1, "a")
+        assert alone is world.state.person(1, "a")
+
+        world.merge("a", "b")
+        merged = world.state.person(1, "b")
+        assert merged is not alone
+        assert merged is world.state.person(1, "a")
+
+        world.person("a", set={"city": "Oslo"})
+        assert {"plan": "free", "city": "Oslo"} == world.state.person(1, "b").properties
+
+    @settings(deadline=None)
+    @given(
+        steps=st.lists(
+            st.tuples(
+                st.sampled_from(["set", "unset", "merge", "into", "hash"]),
+                st.sampled_from("abc"),
+                st.sampled_from("abc"),
+            ),
+            max_size=20,
+        )
+    )
+    def test_reading_before_changes_nothing(self, tmp_path_factory, steps):
+        """
+        A person reads as it does to somebody who has read nothing before.
+        """
+        store = ViewStore(tmp_path_factory.mktemp("views"))
+        world = World(store)
+        for step, one, other in steps:
+            change_person(world, step, one, other)
+            fresh = World(store)
+            for each in "abc":
+                assert fresh.state.person(1, each) == world.state.person(1, each)
+        store.close()
 
     def test_circle_ends(self, world):
         """
