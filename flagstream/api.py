@@ -9,7 +9,7 @@ from flagstream import ports
 from flagstream.ingest import Continuity, Ingest
 from flagstream.management import Management
 from flagstream.routes import keys
-from flagstream.routes.flag_answers import FlagAnswers, FlagService
+from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.table import add_routes
 from flagstream.settings import Settings
 
@@ -89,8 +89,10 @@ def create_app(services: Services) -> web.Application:
         ),
         projects=services.projects,
         clock_ms=services.clock_ms,
-        max_body_bytes=services.settings.max_event_body_bytes,
-        max_json_depth=services.settings.max_json_depth,
+        limits=Limits(
+            body_bytes=services.settings.max_event_body_bytes,
+            json_depth=services.settings.max_json_depth,
+        ),
     )
     add_routes(app, services.is_ready)
     return app

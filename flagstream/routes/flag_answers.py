@@ -222,6 +222,13 @@ class _Reading:
         return stored or _NOTHING
 
 
+class Limits(NamedTuple):
+    """What a body may hold."""
+
+    body_bytes: int
+    json_depth: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagService:
     """All that a flag request needs, so that it is looked up once."""
@@ -231,8 +238,7 @@ class FlagService:
     continuity: Continuity
     projects: Projects
     clock_ms: Callable[[], int]
-    max_body_bytes: int
-    max_json_depth: int
+    limits: Limits
 
 
 def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:

@@ -13,12 +13,12 @@ from uuid_utils import UUID, uuid7
 from flagstream.errors import InvalidRequestError, quote
 from flagstream.flags import Evaluation
 from flagstream.ports import ProjectSnapshot
-from flagstream.wire import read_flags_request, request_runtime, unwrap_body
+from flagstream.wire import FlagsRequest, read_flags_request, request_runtime, unwrap_body
 
 from . import keys
 from .auth import known_project
 from .bodies import read_rest
-from .flag_answers import Asked, FlagAnswers, FlagService
+from .flag_answers import Asked, FlagAnswers, FlagService, Limits
 from .remote_config import DECIDE_MEMBERS
 from .responses import Handler, client_route, json_headers, route
 
@@ -26,9 +26,10 @@ _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":t
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
 _QUOTA_LIMITED = (*_NO_FLAGS, b'"quotaLimited":["feature_flags"]')
 _X_REQUEST_ID = istr("X-Request-Id")
+SMALL_BYTES = 2048  # up to which a body is remembered as it was read
 _TRUE = {"", "1", "true", "yes", "on"}
-_Members = Sequence[bytes]
-"""Of the answer's object, encoded; those of an object within it may stand one by one."""
+_Members = list[bytes]
+"""Of an answer's object, encoded; those of an object within it may stand one by one. Made anew."""
 _Shape = Callable[[FlagAnswers, Asked], _Members]
 
 
@@ -40,7 +41,6 @@ class _Query(NamedTuple):
         shape: Writes the flags as the version asked for has them.
     """
 
-    parameters: Mapping[str, str]
     has_config: bool
     shape: _Shape
 
@@ -48,29 +48,25 @@ class _Query(NamedTuple):
 async def probe(request: web.Request) -> web.Response:
     """Answer a request without a body: no flags, and the configuration."""
     now_ms = request.app[keys.CLOCK_MS]()
-    return _envelope(request.headers, _NO_FLAGS, now_ms, has_config=True)
+    return _envelope(request.headers, [*_NO_FLAGS], now_ms, has_config=True)
 
 
 def _handler(read_query: Callable[[str], _Query]) -> Handler:
     async def answer(request: web.Request) -> web.Response:
         """Answer a user's flags."""
-        query = read_query(request.raw_path.partition("?")[2])
+        text = request.raw_path.partition("?")[2]
+        query = read_query(text)
         service, headers = request.app[keys.FLAGS], request.headers
         raw = await request.content.readany()
         if not request.content.at_eof():
-            raw = await read_rest(request, raw, service.max_body_bytes)
-        raw = unwrap_body(
-            raw,
-            query=query.parameters,
-            content_encoding=headers.get(hdrs.CONTENT_ENCODING),
-            max_bytes=service.max_body_bytes,
-        )
-        asked = read_flags_request(raw, query.parameters, service.max_json_depth)
+            raw = await read_rest(request, raw, service.limits.body_bytes)
+        read = _read_again if len(raw) + len(text) <= SMALL_BYTES else _read
+        asked = read(raw, text, headers.get(hdrs.CONTENT_ENCODING), service.limits)
         project = known_project(service.projects, asked.token)
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
         if snapshot.settings.is_quota_limited:
-            members: _Members = _QUOTA_LIMITED
+            members = [*_QUOTA_LIMITED]
         else:
             runtime = None
             if snapshot.flags.has_runtimes:
@@ -82,6 +78,21 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         return _envelope(headers, members, now_ms, has_config=query.has_config)
 
     return answer
+
+
+def _read(raw: bytes, query: str, content_encoding: str | None, limits: Limits) -> FlagsRequest:
+    parameters = _parameters(query)
+    raw = unwrap_body(
+        raw,
+        query=parameters,
+        content_encoding=content_encoding,
+        max_bytes=limits.body_bytes,
+    )
+    return read_flags_request(raw, parameters, limits.json_depth)
+
+
+# Most clients say the very same again whenever they ask for the same user.
+_read_again = lru_cache(maxsize=2048)(_read)
 
 
 async def _remember(service: FlagService, snapshot: ProjectSnapshot, asked: Asked) -> None:
@@ -98,14 +109,11 @@ def _envelope(
     headers: Mapping[str, str], members: _Members, now_ms: int, *, has_config: bool
 ) -> web.Response:
     """Join everything at once: with hundreds of flags, each copy on the way shows."""
-    first, *others = members
+    config = b"," + DECIDE_MEMBERS if has_config else b""
     request_id = _request_id(headers.get(_X_REQUEST_ID))
-    last = b'"requestId":"%b","evaluatedAt":%d%b}' % (
-        request_id,
-        now_ms,
-        b"," + DECIDE_MEMBERS if has_config else b"",
-    )
-    body = b",".join([b"{" + first, *others, last])
+    members.append(b'"requestId":"%b","evaluatedAt":%d%b}' % (request_id, now_ms, config))
+    members[0] = b"{" + members[0]
+    body = b",".join(members)
     return web.Response(body=body, headers=json_headers(headers.get(hdrs.ORIGIN)))
 
 
@@ -125,9 +133,9 @@ def _flags_query(text: str) -> _Query:
     if version is None:
         # Neither named is a modern client's shorthand; with `config` alone it is an old client.
         shape = _v2 if config is None else _legacy
-        return _Query(parameters, config is None or config.lower() in _TRUE, shape)
+        return _Query(config is None or config.lower() in _TRUE, shape)
     has_config = config is not None and config.lower() in _TRUE
-    return _Query(parameters, has_config, _legacy if version == 1 else _v2)
+    return _Query(has_config, _legacy if version == 1 else _v2)
 
 
 @lru_cache(maxsize=1024)
@@ -135,7 +143,7 @@ def _decide_query(text: str) -> _Query:
     parameters = _parameters(text)
     version = _version(parameters) or 1
     shape = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version, _v2)
-    return _Query(parameters, has_config=True, shape=shape)
+    return _Query(has_config=True, shape=shape)
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -155,10 +163,11 @@ def _version(parameters: Mapping[str, str]) -> int | None:
 def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
     flags, has_failed = answers.v2(asked)
     if not flags:
-        return b'"flags":{}', _ERRORS[has_failed]
-    members = [*flags, _ERRORS[has_failed]]
+        return [*_NO_FLAGS]
+    members = [*flags]
     members[0] = b'"flags":{' + members[0]
-    members[-2] += b"}"
+    members[-1] += b"}"
+    members.append(_ERRORS[has_failed])
     return members
 
 
@@ -187,7 +196,7 @@ def _older(
     if payloads is not None:
         members["featureFlagPayloads"] = payloads
     has_failed = any(each.failed for each in evaluations)
-    return orjson.dumps(members)[1:-1], _ERRORS[has_failed]
+    return [orjson.dumps(members)[1:-1], _ERRORS[has_failed]]
 
 
 routes = tuple(

@@ -4,6 +4,7 @@ import base64
 import gzip
 import json
 import uuid
+import zlib
 from typing import Any
 
 import pytest
@@ -428,6 +429,25 @@ class TestBodies:
         Every spelling of token and distinct id is read.
         """
         assert {} == (await flags_of(client, body))["flags"]
+
+    async def test_the_same_body_with_other_labels(self, client):
+        """
+        What was read before is read again only where all that it was read by is the same.
+        """
+        body = json.dumps({"distinct_id": "u"}).encode()
+        stream = zlib.compress(json.dumps(ASKED).encode(), wbits=-15)
+        asked = [
+            (body, f"token={PROJECT.token}", {}, 200),
+            (body, "token=unknown", {}, 401),
+            (body, "", {}, 401),
+            (body, f"token={PROJECT.token}", {}, 200),
+            (stream, "", {"Content-Encoding": "deflate"}, 200),
+            (stream, "", {}, 400),
+            (stream, "compression=deflate", {}, 200),
+        ]
+        for raw, query, headers, status in asked * 2:
+            response = await client.post(f"/flags/?v=2&{query}", data=raw, headers=headers)
+            assert status == response.status, (query, headers, await response.text())
 
     async def test_repeated_and_unknown_parameters(self, client):
         """
