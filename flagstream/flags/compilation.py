@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from .checks import CompiledCohort, Compiler, cohort_ids, compile_cohort
-from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled, is_alone
+from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled
 from .evaluation import Answers, Evaluation, Reason
 from .model import MAX_INTEGER, CohortDefinition, FlagDefinition, PropertyFilter
 from .ordering import dependencies_first
-from .parse import leaves, levels
+from .parse import is_alone, leaves, levels
 from .project import ParsedProject
 from .walk import Row
 
@@ -47,19 +47,21 @@ def compile_project(
     Args:
         before: What was compiled last; what has not changed since is taken from there.
     """
-    cohorts = sound_cohorts(parsed)
-    graph = {
-        key: _flags_named(definition, parsed)
-        for key, definition in parsed.flags.items()
-        if definition.active
-    }
+    cohorts = {cohort.id: cohort for cohort in sound_cohorts(parsed)}
+    active = {key: definition for key, definition in parsed.flags.items() if definition.active}
+    joined = {key: definition for key, definition in active.items() if not is_alone(definition)}
+    graph: dict[str, Collection[str]] = dict.fromkeys(active, ())
+    graph.update(
+        (key, _flags_named(definition, parsed, cohorts)) for key, definition in joined.items()
+    )
     unreadable = {
         key: parsed.rows[key]
         for key in parsed.problems
         if key not in parsed.flags and parsed.rows[key].get("active", True) is not False
     }
     graph.update(dict.fromkeys(unreadable, ()))
-    compiled = _compiled(parsed, cohorts, graph, unreadable, _kept(parsed, graph, before))
+    kept = _kept(parsed, graph, before)
+    compiled = _compiled(parsed, cohorts.values(), graph, unreadable, kept, joined)
     missing = graph.keys() - compiled.keys()
     for key in missing:
         answers = answers_of(parsed.flags[key])
@@ -76,10 +78,11 @@ def compile_project(
 
 def _compiled(
     parsed: ParsedProject,
-    cohorts: Sequence[CohortDefinition],
+    cohorts: Iterable[CohortDefinition],
     graph: Mapping[str, Collection[str]],
     unreadable: Mapping[str, Row],
     kept: Mapping[str, CompiledFlag],
+    joined: Collection[str],
 ) -> dict[str, CompiledFlag]:
     compiled_cohorts: dict[int, CompiledCohort] = {}
     compiler = Compiler(parsed.matching, compiled_cohorts, parsed)
@@ -92,7 +95,8 @@ def _compiled(
         elif key in kept and all(compiled[other] is kept.get(other) for other in graph[key]):
             compiled[key] = kept[key]
         else:
-            compiled[key] = compile_flag(parsed.flags[key], compiler, compiled)
+            definition = parsed.flags[key]
+            compiled[key] = compile_flag(definition, compiler, compiled, is_alone=key not in joined)
     return compiled
 
 
@@ -115,12 +119,12 @@ def _leaves(cohort: CohortDefinition) -> Sequence[PropertyFilter]:
     return () if cohort.is_static else tuple(leaves(cohort.filters.properties))
 
 
-def _flags_named(definition: FlagDefinition, parsed: ParsedProject) -> Collection[str]:
+def _flags_named(
+    definition: FlagDefinition, parsed: ParsedProject, cohorts: Mapping[int, CohortDefinition]
+) -> Collection[str]:
     """Collect the keys of the flags that a flag depends on; of one that is missing, its name."""
-    if is_alone(definition):
-        return ()
     tests = [test for each in definition.conditions for test in each.tests]
-    keys = {parsed.resolve(test) or _absent(test) for test in _flag_filters(tests, parsed)}
+    keys = {parsed.resolve(test) or _absent(test) for test in _flag_filters(tests, cohorts)}
     return {key for key in keys if not parsed.is_off(key)}
 
 
@@ -130,9 +134,9 @@ def _absent(test: PropertyFilter) -> str:
 
 
 def _flag_filters(
-    tests: Iterable[PropertyFilter], parsed: ParsedProject
+    tests: Iterable[PropertyFilter], cohorts: Mapping[int, CohortDefinition]
 ) -> Iterator[PropertyFilter]:
-    """Walk through the filters that name flags, also within cohorts."""
+    """Walk through the filters that name flags, also within *cohorts*, which are sound."""
     pending, seen = [*tests], set[int]()
     while pending:
         test = pending.pop()
@@ -140,7 +144,7 @@ def _flag_filters(
             yield test
         elif test.type == "cohort" and test.value not in seen:
             seen.add(test.value)
-            cohort = parsed.cohorts.get(test.value)
+            cohort = cohorts.get(test.value)
             pending.extend(() if cohort is None else _leaves(cohort))
 
 

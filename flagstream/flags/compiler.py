@@ -1,6 +1,6 @@
 """A definition compiled to a flag that can be asked, with all that its answer follows from."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 
@@ -9,7 +9,6 @@ from .conditions import Rule, conditions_rule
 from .evaluation import Answers, Evaluation, Reason
 from .model import FlagDefinition
 from .overrides import enrollment_rule, holdout_rule, sticky_rule
-from .parse import PROPERTY_TYPES
 from .slots import PERSON, STICKY
 
 
@@ -59,13 +58,18 @@ class CompiledFlag(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def compile_flag(
-    definition: FlagDefinition, compiler: Compiler, others: Mapping[str, CompiledFlag]
+    definition: FlagDefinition,
+    compiler: Compiler,
+    others: Mapping[str, CompiledFlag],
+    *,
+    is_alone: bool,
 ) -> CompiledFlag:
     """
     Compile a definition; its rule is total.
 
     Args:
         others: By key, the flags that it may depend on, compiled.
+        is_alone: It names neither cohorts nor other flags.
     """
     answers = answers_of(definition)
     needs, looked_at = Needs(), set[int]()
@@ -82,32 +86,26 @@ def compile_flag(
     if is_sticky:
         rule = sticky_rule(definition.key, rule)
         looked_at.add(PERSON)
-    chain = _chain(others[key] for key in sorted(needs.flags))
+    chain = _chain([others[key] for key in sorted(needs.flags)])
     for each in chain:
         needs.read_all(each.reads)
+        needs.is_timed |= each.is_timed
+        looked_at |= each.slots
+    looked_at.update(needs.names)
     runtime, contexts = _audience(definition)
     return CompiledFlag(
         key=definition.key,
         rule=rule,
-        slots=frozenset(looked_at).union(needs.names, *(each.slots for each in chain)),
+        slots=frozenset(looked_at),
         reads=needs.reads,
         is_hashed=is_hashed,
-        is_timed=needs.is_timed or any(each.is_timed for each in chain),
+        is_timed=needs.is_timed,
         is_sticky=is_sticky,
-        is_alone=is_alone(definition),
+        is_alone=is_alone,
         needs=chain,
         answers=answers,
         runtime=runtime,
         contexts=contexts,
-    )
-
-
-def is_alone(definition: FlagDefinition) -> bool:
-    """Tell whether a flag names neither cohorts nor other flags."""
-    return all(
-        test.type in PROPERTY_TYPES
-        for condition in definition.conditions
-        for test in condition.tests
     )
 
 
@@ -148,7 +146,7 @@ def unjudged(answers: Answers) -> Evaluation:
     return answers.off(Reason.DATABASE_ERROR, None, description, failed=True)
 
 
-def _chain(flags: Iterable[CompiledFlag]) -> Sequence[CompiledFlag]:
+def _chain(flags: Sequence[CompiledFlag]) -> Sequence[CompiledFlag]:
     chain: dict[str, CompiledFlag] = {}
     for flag in flags:
         chain.update((each.key, each) for each in flag.needs)

@@ -96,26 +96,24 @@ def _plan(definition: FlagDefinition, condition: Condition, compiler: Compiler) 
     slot = slot_of(aggregated)
     tests: list[Test] = []
     checks: list[Check] = []
-    # Cohorts last, as they cost most.
-    for each in sorted(condition.tests, key=lambda each: each.type == "cohort"):
+    for each in _cheapest_first(condition.tests):
         if _is_own(each, slot, aggregated):
             tests.append(compiler.property_test(each, slot, needs))
         else:
             checks.append(compiler.check(each, aggregated, needs))
     percentage = condition.rollout_percentage
-    pick, variants = _variants(definition, condition)
-    plan = Plan(
-        slot=slot,
-        tests=tests,
-        checks=checks,
-        needs=needs,
-        is_inside=bucketing.rollout(
-            definition.bucketing, definition.key, 100 if percentage is None else percentage
-        ),
-        pick=pick,
-        variants=variants,
+    is_inside = bucketing.rollout(
+        definition.bucketing, definition.key, 100 if percentage is None else percentage
     )
-    return plan._replace(slot=_hashed_slot(definition, slot)) if plan.is_hashed else plan
+    pick, variants = _variants(definition, condition)
+    if is_inside is not None or not isinstance(pick, int):
+        slot = _hashed_slot(definition, slot)
+    return Plan(slot, tests, checks, needs, is_inside, pick, variants)
+
+
+def _cheapest_first(tests: Sequence[PropertyFilter]) -> Sequence[PropertyFilter]:
+    """Sort cohorts behind the others: they cost most."""
+    return tests if len(tests) < 2 else sorted(tests, key=lambda test: test.type == "cohort")  # noqa: PLR2004 -- nothing to sort
 
 
 def _is_own(test: PropertyFilter, slot: int, aggregated: int | None) -> bool:

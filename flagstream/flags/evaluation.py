@@ -8,8 +8,6 @@ from typing import Any
 import msgspec
 import orjson
 
-from .values import encoded
-
 
 class Reason(StrEnum):
     """Why a flag answers as it does; names on the wire."""
@@ -52,9 +50,11 @@ class EvaluationContext(msgspec.Struct, frozen=True, kw_only=True):
     now_ms: int = 0
 
 
-class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     """
     One flag's answer. Made when the flag is compiled, never on the request path.
+
+    Equal are those that clients cannot tell apart.
 
     Attributes:
         id: The flag's.
@@ -63,7 +63,6 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         description: The reason in words.
         payload: JSON text, or None.
         failed: The flag could not be judged; clients keep what they knew of it.
-        v2: The member ``"<key>":{…}`` of the answer that clients know as version 2.
     """
 
     id: int
@@ -76,7 +75,7 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     description: str
     payload: str | None = None
     failed: bool = False
-    v2: bytes = b""
+    _v2: bytes | None = None
 
     @property
     def value(self) -> str | bool:
@@ -87,6 +86,45 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def decoded_payload(self) -> Any:
         """The payload as clients hand it out: decoded; None where there is none."""
         return None if self.payload is None else json.loads(self.payload)
+
+    @property
+    def v2(self) -> bytes:
+        """The member ``"<key>":{…}`` of the answer that clients know as version 2."""
+        known = self._v2
+        if known is None:
+            # Once it is asked for: most of what a flag can answer it never does.
+            known = self._encoded()
+            msgspec.structs.force_setattr(self, "_v2", known)
+        return known
+
+    def _encoded(self) -> bytes:
+        record: dict[str, Any] = {
+            "key": self.key,
+            "enabled": self.enabled,
+            "variant": self.variant,
+            "reason": {
+                "code": str(self.reason),
+                "condition_index": self.condition_index,
+                "description": self.description,
+            },
+            "metadata": {
+                "id": self.id,
+                "version": self.version,
+                # The flag's own description is for those who manage it, not for every browser.
+                "description": None,
+                "payload": self.payload,
+                "has_experiment": False,
+            },
+        }
+        if self.failed:
+            record["failed"] = True
+        return orjson.dumps({self.key: record})[1:-1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Evaluation) and self.v2 == other.v2
+
+    def __hash__(self) -> int:
+        return hash(self.v2)
 
 
 class Answers:
@@ -99,62 +137,34 @@ class Answers:
         self._key = key
         self._version = version
         self._payloads = payloads or {}
-        self._name = encoded(key)
 
     def on(
         self, reason: Reason, index: int | None, description: str, variant: str | None = None
     ) -> Evaluation:
         """Make an answer of a flag that is on."""
-        why = (reason, index, description)
-        payload = self._payloads.get("true" if variant is None else variant)
-        return self._answer(why, enabled=True, variant=variant, payload=payload)
+        return Evaluation(
+            id=self._id,
+            key=self._key,
+            version=self._version,
+            enabled=True,
+            variant=variant,
+            reason=reason,
+            condition_index=index,
+            description=description,
+            payload=self._payloads.get("true" if variant is None else variant),
+        )
 
     def off(
         self, reason: Reason, index: int | None, description: str, *, failed: bool = False
     ) -> Evaluation:
         """Make an answer of a flag that is off, or that could not be judged."""
-        return self._answer((reason, index, description), enabled=False, failed=failed)
-
-    def _answer(
-        self,
-        why: tuple[Reason, int | None, str],
-        *,
-        enabled: bool,
-        variant: str | None = None,
-        payload: str | None = None,
-        failed: bool = False,
-    ) -> Evaluation:
-        reason, index, description = why
-        record: dict[str, Any] = {
-            "key": self._key,
-            "enabled": enabled,
-            "variant": variant,
-            "reason": {
-                "code": str(reason),
-                "condition_index": index,
-                "description": description,
-            },
-            "metadata": {
-                "id": self._id,
-                "version": self._version,
-                # The flag's own description is for those who manage it, not for every browser.
-                "description": None,
-                "payload": payload,
-                "has_experiment": False,
-            },
-        }
-        if failed:
-            record["failed"] = True
         return Evaluation(
             id=self._id,
             key=self._key,
             version=self._version,
-            enabled=enabled,
-            variant=variant,
+            enabled=False,
             reason=reason,
             condition_index=index,
             description=description,
-            payload=payload,
             failed=failed,
-            v2=self._name + b":" + orjson.dumps(record),
         )

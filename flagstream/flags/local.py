@@ -13,9 +13,9 @@ from typing import Any
 import orjson
 
 from .compilation import CompiledProject, sound_cohorts
-from .compiler import CompiledFlag, is_alone
+from .compiler import CompiledFlag
 from .model import Condition, FlagDefinition, PropertyFilter, PropertyGroup
-from .parse import PROPERTY_TYPES, aggregation, leaves, source
+from .parse import PROPERTY_TYPES, aggregation, is_alone, leaves, source
 from .portable import Sdk, is_portable, value_differs
 from .project import ParsedProject
 from .values import encoded

@@ -79,7 +79,7 @@ def _check_json(value: Any) -> Any:
     if isinstance(value, str) and value.isascii():
         return value
     try:
-        json.dumps(value, allow_nan=False)
+        _encode(value)
         orjson.dumps(value)
     except (RecursionError, TypeError, ValueError):
         raise PydanticCustomError(
@@ -88,12 +88,20 @@ def _check_json(value: Any) -> Any:
     return value
 
 
+def _refuse_constant(name: str) -> None:
+    raise ValueError(name)
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+
+
 def _as_json_text(payload: Any) -> str:
     """Encode a payload; a text that is JSON already is left as it is, since clients parse it."""
     try:
         if isinstance(payload, str) and _is_json(payload):
             return payload
-        text = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = _encode(payload)
         # Refuses what is nested without end; how deep the encoder goes is the interpreter's matter.
         orjson.loads(text.encode())
     except (RecursionError, TypeError, ValueError):
@@ -104,14 +112,10 @@ def _as_json_text(payload: Any) -> str:
 def _is_json(text: str) -> bool:
     text.encode()
     try:
-        json.loads(text, parse_constant=_refuse_constant)
+        _decode(text)
     except ValueError:
         return False
     return True
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,400}$")]

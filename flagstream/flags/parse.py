@@ -106,6 +106,15 @@ def source(test: PropertyFilter, aggregated: int | None) -> int | None:
     return aggregated if test.group_type_index is None else test.group_type_index
 
 
+def is_alone(definition: FlagDefinition) -> bool:
+    """Tell whether a flag names neither cohorts nor other flags."""
+    for condition in definition.conditions:
+        for test in condition.tests:
+            if test.type not in PROPERTY_TYPES:
+                return False
+    return True
+
+
 def leaves(group: PropertyGroup) -> Iterator[PropertyFilter]:
     """Walk through all tests of a cohort."""
     for each in groups(group):
