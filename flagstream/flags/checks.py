@@ -9,7 +9,7 @@ from .context import METADATA
 from .dates import DATE_OPERATORS
 from .evaluation import Evaluation, Reason
 from .model import CohortDefinition, PropertyFilter, PropertyGroup
-from .operators import Matching, Test, compile_test, compile_timed
+from .operators import Matching, Test, Texts, compile_test, compile_timed, plain_texts
 from .parse import source
 from .slots import ALIASES, ANSWERS, COHORTS, NOBODY, NOW, PERSON, Check, Request, slot_of
 
@@ -93,6 +93,10 @@ class Compiler:
         """Compile a filter of a property, other than a date, of whoever is in *slot*."""
         needs.read(slot, test.key)
         return compile_test(test, self.matching)
+
+    def texts(self, test: PropertyFilter) -> Texts | None:
+        """Give the texts of which a filter wants one; None where it is another filter."""
+        return plain_texts(test, self.matching)
 
     def check(self, test: PropertyFilter, aggregated: int | None, needs: Needs) -> Check:
         """

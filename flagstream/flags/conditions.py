@@ -13,7 +13,7 @@ from .checks import Compiler, Needs
 from .dates import DATE_OPERATORS
 from .evaluation import Answers, Evaluation, Reason
 from .model import Condition, FlagDefinition, PropertyFilter
-from .operators import Test
+from .operators import Test, Texts
 from .parse import aggregation, source
 from .slots import DEVICE, PERSON, STICKY, Check, Request, slot_of
 
@@ -50,6 +50,7 @@ class Plan(NamedTuple):
     Attributes:
         slot: Whom it is about.
         tests: Of the properties of whom it is about.
+        texts: Property, and the texts of which it wants one, where the only test is that plain.
         checks: All its other filters.
         needs: What these look at.
         is_inside: None where the rollout lets everybody in.
@@ -59,6 +60,7 @@ class Plan(NamedTuple):
 
     slot: int
     tests: Sequence[Test]
+    texts: Texts | None
     checks: Sequence[Check]
     needs: Needs
     is_inside: IsInside | None
@@ -108,7 +110,8 @@ def _plan(definition: FlagDefinition, condition: Condition, compiler: Compiler) 
     pick, variants = _variants(definition, condition)
     if is_inside is not None or not isinstance(pick, int):
         slot = _hashed_slot(definition, slot)
-    return Plan(slot, tests, checks, needs, is_inside, pick, variants)
+    texts = compiler.texts(condition.tests[0]) if len(tests) == 1 and not checks else None
+    return Plan(slot, tests, texts, checks, needs, is_inside, pick, variants)
 
 
 def _cheapest_first(tests: Sequence[PropertyFilter]) -> Sequence[PropertyFilter]:
@@ -157,6 +160,8 @@ def _condition_rule(plan: Plan, answers: Answers, index: int) -> tuple[Rule, Eva
         is_inside, pick = None, None
     misses = (absent, no_match, outside)
     if len(tests) == 1 and not checks and pick is None and is_inside is not None:
+        if plan.texts is not None:
+            return _text_rule(slot, (plan.texts, tests[0]), is_inside, misses, match), outside
         return _plain_rule(slot, tests[0], is_inside, misses, match), outside
     choose = _chooser(pick, match, matches)
     return _full_rule(slot, (tests, checks), is_inside, misses, choose), outside
@@ -242,6 +247,24 @@ def _plain_rule(
         if not test(actor[0]):
             return no_match
         return match if is_inside(actor[1]) else outside
+
+    return rule
+
+
+def _text_rule(
+    slot: int, filters: tuple[Texts, Test], is_inside: IsInside, misses: _Misses, match: Evaluation
+) -> Rule:
+    """Make the plain rule whose test mostly ends with the first look: at a text as it stands."""
+    ((key, wanted), test), (absent, no_match, outside) = filters, misses
+
+    def rule(request: Request) -> Evaluation:
+        actor = request[slot]
+        if actor is None:
+            return absent
+        properties, identifier = actor
+        if properties.get(key) in wanted or test(properties):
+            return match if is_inside(identifier) else outside
+        return no_match
 
     return rule
 

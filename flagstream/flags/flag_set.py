@@ -81,12 +81,12 @@ class FlagSet(CompiledFlags):
             self._fill(request, distinct_id, person_properties, device_id, now)
         for group_type, slot in self._group_slots:
             key = groups.get(group_type)
-            name = key if isinstance(key, str) else group_key_text(key)
+            name = key if type(key) is str else group_key_text(key)
             if name:
                 properties = group_properties.get(group_type, _NOTHING)
                 if self._looks_at_group_key:
                     properties = {**properties, "$group_key": name}
-                request[slot] = (properties, name.encode("utf-8", "surrogatepass"))
+                request[slot] = (properties, name.encode() if name.isascii() else utf8(name))
         if flag_keys is not None:
             return self._answers_by_key(request, flag_keys)
         if self._needs:

@@ -14,6 +14,8 @@ from .versions import SEMVER_OPERATORS, compile_version
 
 Properties = Mapping[str, Any]
 Test = Callable[[Properties], bool]
+Texts = tuple[str, tuple[str, ...]]
+"""A property, and the texts of which it is to be one, in any case."""
 TimedTest = Callable[[Properties, int], bool]
 """Of properties at a present, in Unix milliseconds."""
 _Matches = Callable[[Any], bool]
@@ -64,12 +66,21 @@ def compile_test(test: PropertyFilter, matching: Matching) -> Test:
         return never
     if name in _RANGES:
         return _RANGES[name](key, wanted)
-    if name == "exact" and isinstance(wanted, str) and not _is_truth(wanted, matching):
-        return _equals(key, wanted)
+    texts = plain_texts(test, matching)
+    if texts is not None:
+        return _equals(*texts)
     matches = _matcher(_NEGATIVE.get(name, name), wanted, matching)
     if name in _NEGATIVE:
         return _unless(key, matches)
     return never if matches is None else _when(key, matches)
+
+
+def plain_texts(test: PropertyFilter, matching: Matching) -> Texts | None:
+    """Give the texts of which a filter wants one, in any case; None where it is another filter."""
+    wanted = each_of(test.value)
+    if test.operator != "exact" or not all(type(each) is str for each in wanted):
+        return None
+    return None if _is_truth(test.value, matching) else (test.key, tuple(wanted))
 
 
 def compile_timed(test: PropertyFilter, matching: Matching) -> TimedTest | None:
@@ -115,17 +126,17 @@ def _unless(key: str, matches: _Matches | None) -> Test:
     return holds
 
 
-def _equals(key: str, wanted: str) -> Test:
+def _equals(key: str, wanted: tuple[str, ...]) -> Test:
     """Compare texts in any case; most filters are this one."""
-    lowered = wanted.lower()
+    lowered = frozenset(each.lower() for each in wanted)
 
     def holds(properties: Properties) -> bool:
         value = properties.get(key, _MISSING)
-        if value == wanted:
+        if value in wanted:
             return True
         if type(value) is str:
-            return value.lower() == lowered
-        return value is not _MISSING and text(value).lower() == lowered
+            return value.lower() in lowered
+        return value is not _MISSING and text(value).lower() in lowered
 
     return holds
 
