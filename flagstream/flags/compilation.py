@@ -124,7 +124,7 @@ def _flags_named(
 ) -> Collection[str]:
     """Collect the keys of the flags that a flag depends on; of one that is missing, its name."""
     tests = [test for each in definition.conditions for test in each.tests]
-    keys = {parsed.resolve(test) or _absent(test) for test in _flag_filters(tests, cohorts)}
+    keys = {parsed.resolve(test) or _absent(test) for test in flag_filters(tests, cohorts)}
     return {key for key in keys if not parsed.is_off(key)}
 
 
@@ -133,7 +133,7 @@ def _absent(test: PropertyFilter) -> str:
     return f"\0{test.key}"
 
 
-def _flag_filters(
+def flag_filters(
     tests: Iterable[PropertyFilter], cohorts: Mapping[int, CohortDefinition]
 ) -> Iterator[PropertyFilter]:
     """Walk through the filters that name flags, also within *cohorts*, which are sound."""

@@ -6,13 +6,14 @@ judge differently is marked with ``ensure_experience_continuity``, at which ever
 server. SDKs differ in what they judge alike, hence a document for each that is known.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 import orjson
 
-from .compilation import CompiledProject, sound_cohorts
+from .compilation import CompiledProject, flag_filters, sound_cohorts
 from .compiler import CompiledFlag
 from .model import Condition, FlagDefinition, PropertyFilter, PropertyGroup
 from .parse import PROPERTY_TYPES, aggregation, is_alone, leaves, source
@@ -23,6 +24,7 @@ from .values import encoded
 ORIGINAL = "original_filters"
 """A member that no SDK reads: the rules as they are stored, where others are sent."""
 
+_SLICE = 256
 _NEVER_GIVEN = "$flagstream_asks_server"
 
 
@@ -70,10 +72,21 @@ def local_definitions(
     }
     rest = orjson.dumps(local.rest(), option=orjson.OPT_SORT_KEYS)[1:]
     documents = {
-        sdk: b'{"flags":[%b],%b' % (b",".join([f.documents[sdk] for f in fragments.values()]), rest)
-        for sdk in Sdk
+        sdk: _written([each.documents[sdk] for each in fragments.values()], rest) for sdk in Sdk
     }
     return LocalDefinitions(documents=documents, fragments=fragments)
+
+
+def _written(flags: Sequence[bytes], rest: bytes) -> bytes:
+    """Write slice by slice: megabytes at once would hold up requests in other threads."""
+    document = BytesIO()
+    document.write(b'{"flags":[')
+    for first in range(0, len(flags), _SLICE):
+        document.write(b"," if first else b"")
+        document.write(b",".join(flags[first : first + _SLICE]))
+    document.write(b"],")
+    document.write(rest)
+    return document.getvalue()
 
 
 class _Local:
@@ -118,7 +131,7 @@ class _Local:
             and known.definition is definition
             and known.compiled is compiled
             and known.remembers_groups is self._remembers_groups
-            and is_alone(definition)
+            and self._is_settled(definition, compiled)
         ):
             return known
         document = self._document(definition)
@@ -134,6 +147,16 @@ class _Local:
                 sdk: asked if self.asks_server(definition.key, sdk) else answered for sdk in Sdk
             },
         )
+
+    def _is_settled(self, definition: FlagDefinition, compiled: CompiledFlag | None) -> bool:
+        """Tell whether a flag is the same as long as its definition and its compiled form are."""
+        if compiled is None or compiled.is_alone:
+            return is_alone(definition)
+        # What cohorts and other flags are compiled to is in it, flags that are not active are not.
+        needed = {each.key for each in compiled.needs}
+        tests = [test for condition in definition.conditions for test in condition.tests]
+        named = flag_filters(tests, self._cohorts)
+        return all(self._parsed.resolve(test) in needed for test in named)
 
     def asks_server(self, key: str, sdk: Sdk) -> bool:
         """Tell whether an SDK alone could come to another answer about a flag than the server."""

@@ -1,14 +1,16 @@
 """Answers of flags that look at one group or person alone, kept until one of these changes."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
-from weakref import WeakKeyDictionary
+from weakref import ref
 
 from flagstream.flags import CompiledFlags, Evaluation
 
 MAX_BYTES = 32 * 1024 * 1024
 # Of an answer that is kept, besides what the request gives: about.
 _ENTRY_BYTES, _MEMBER_BYTES = 500, 8
+_FREED_AT_ONCE = 16  # by each request, which itself makes a few
 
 
 class Answer(NamedTuple):
@@ -38,27 +40,45 @@ class ReadyAnswers:
     Answers that are kept: a function of the flags, of what is stored and of what the request gives.
 
     They go when their flags do: holding on to a snapshot of before would free it, all in one go,
-    when the next request comes. Members are kept one by one, not joined: all answers share them.
+    when the next request comes. For the same reason they go a few at a time. Members are kept one
+    by one, not joined: all answers share them.
     """
 
     def __init__(self) -> None:
-        self._by_flags: WeakKeyDictionary[CompiledFlags, Answers] = WeakKeyDictionary()
+        self._by_flags: dict[ref[CompiledFlags], Answers] = {}
+        self._leaving: deque[Answers] = deque()
         self._size_bytes = 0
 
     def of(self, flags: CompiledFlags) -> Answers:
         """Give the answers of some flags, to look in."""
-        answers = self._by_flags.get(flags)
-        return self._by_flags.setdefault(flags, {}) if answers is None else answers
+        if self._leaving:
+            self._free_some()
+        answers = self._by_flags.get(ref(flags))
+        if answers is None:
+            answers = self._by_flags[ref(flags, self._retire)] = {}
+        return answers
 
     def keep(self, answers: Answers, place: Place, stored: object, answer: Answer) -> Answer:
         """Keep an answer, and give it back; all are dropped where they take more than they may."""
         self._size_bytes += _ENTRY_BYTES + len(place[-1]) + _MEMBER_BYTES * len(answer.members)
         if self._size_bytes > MAX_BYTES:
-            for each in self._by_flags.values():
-                each.clear()
+            for flags in list(self._by_flags):
+                self._retire(flags)
             self._size_bytes = 0
         answers[place] = (stored, answer)
         return answer
+
+    def _retire(self, flags: ref[CompiledFlags]) -> None:
+        answers = self._by_flags.pop(flags, None)
+        if answers:
+            self._leaving.append(answers)
+
+    def _free_some(self) -> None:
+        answers = self._leaving[0]
+        for _ in range(min(_FREED_AT_ONCE, len(answers))):
+            answers.popitem()
+        if not answers:
+            self._leaving.popleft()
 
 
 def answer_of(evaluations: Sequence[Evaluation]) -> Answer:

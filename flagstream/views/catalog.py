@@ -70,7 +70,7 @@ class StoredCatalog:
             # Whatever an odd definition does, the others and the follower go on.
             logger.exception("definitions do not compile", extra={"project_id": project_id})
             return
-        before = _pieces(self._snapshots.pop(project_id, self._empty))
+        before = [self._snapshots.pop(project_id, None)]
         self._snapshots[project_id] = made
         await asyncio.to_thread(let_go, before)
 
@@ -99,16 +99,6 @@ class _Decoded(NamedTuple):
     raw: bytes
     place: tuple[str, str]
     body: Mapping[str, Any]
-
-
-def _pieces(snapshot: ProjectSnapshot) -> list[Any]:
-    """Collect what a snapshot is made of, as far as there is one for each flag."""
-    return [
-        *snapshot.project.by_key.values(),
-        *snapshot.project.parsed.flags.values(),
-        *snapshot.local_definitions.fragments.values(),
-        *snapshot.flag_rows.values(),
-    ]
 
 
 def _report(project_id: int, made: ProjectSnapshot, before: ProjectSnapshot | None) -> None:

@@ -188,6 +188,22 @@ class TestAnswers:
             }
         } == orjson.loads(b"{%b}" % answer.v2)
 
+    def test_equal_are_those_that_clients_cannot_tell_apart(self):
+        """
+        Answers of the same definition are equal and hash alike, whichever was encoded before.
+        """
+        context = EvaluationContext(distinct_id="u")
+        (one,), (other,), (newer,) = (
+            compile_flags({"f": {"key": "f", "version": version}}, {}).answers(context)
+            for version in (1, 1, 2)
+        )
+        assert one.v2
+
+        assert one == other
+        assert {one} == {other}
+        assert one != newer
+        assert one != "f"
+
     def test_a_failed_flag_says_so(self):
         """
         A flag that cannot be read keeps its identity, and only it says that it failed.

@@ -64,3 +64,28 @@ class TestLetGo:
         let_go(pieces)
 
         assert {None} == {each() for each in seen}
+
+    def test_what_is_within_is_freed_as_well(self):
+        """
+        However large and deep something is, nothing of it is left.
+        """
+        leaves = [Piece() for _ in range(100)]
+        seen = [weakref.ref(leaf) for leaf in leaves]
+        root = Piece()
+        root.by_key = {number: [[leaf]] for number, leaf in enumerate(leaves)}
+        root.again = tuple(leaves)
+        pieces = [root]
+        del leaves, root
+        let_go(pieces)
+
+        assert {None} == {each() for each in seen}
+
+    def test_what_others_hold_is_left_alone(self):
+        """
+        What is still in use is not taken apart.
+        """
+        kept = [Piece()]
+        holder = [{"kept": kept}]
+        let_go(holder)
+
+        assert 1 == len(kept)
