@@ -54,7 +54,7 @@ class Needs:
     def read_all(self, names: Mapping[int, Collection[str]]) -> None:
         """Note that properties of several are looked at, by slot."""
         for slot, each in names.items():
-            self.read(slot, *each)
+            self.names.setdefault(slot, set()).update(each)
 
     def include(self, other: "Needs") -> None:
         """Add what another check looks at."""

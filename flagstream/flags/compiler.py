@@ -72,10 +72,11 @@ def compile_flag(
         is_alone: It names neither cohorts nor other flags.
     """
     answers = answers_of(definition)
-    needs, looked_at = Needs(), set[int]()
+    needs, looked_at, is_hashed = Needs(), set[int](), False
     rule, plans = conditions_rule(definition, compiler, answers, needs)
-    is_hashed = any(plan.is_hashed for plan in plans)
-    looked_at.update(plan.slot for plan in plans)
+    for plan in plans:
+        looked_at.add(plan.slot)
+        is_hashed |= plan.is_hashed
     holdout = definition.filters.holdout
     if holdout is not None:
         rule, is_hashing = holdout_rule(holdout, definition, answers, rule, looked_at)
@@ -86,7 +87,7 @@ def compile_flag(
     if is_sticky:
         rule = sticky_rule(definition.key, rule)
         looked_at.add(PERSON)
-    chain = _chain([others[key] for key in sorted(needs.flags)])
+    chain = _chain([others[key] for key in sorted(needs.flags)]) if needs.flags else ()
     for each in chain:
         needs.read_all(each.reads)
         needs.is_timed |= each.is_timed

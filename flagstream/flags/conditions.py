@@ -144,6 +144,8 @@ def _variants(
     definition: FlagDefinition, condition: Condition
 ) -> tuple[PickVariant | int, Sequence[str | None]]:
     variants = definition.variants
+    if not variants:
+        return 0, (None,)
     keys = [variant.key for variant in variants]
     if condition.variant in keys:
         return 0, [condition.variant]

@@ -186,6 +186,8 @@ def _pattern_problem(pattern: Any) -> str | None:
 
 def _check_variants(row: Row) -> _Found:
     multivariate = object_of(object_of(row.get("filters")).get("multivariate"))
+    if not multivariate:
+        return
     seen: set[str] = set()
     path = ("filters", "multivariate", "variants")
     for at, variant in objects(path, multivariate.get("variants")):
