@@ -37,7 +37,7 @@ from flagstream.flags import (
     parse_project,
 )
 
-ROUNDS = 9
+ROUNDS = 25
 FLAGS_PER_ROUND = 10_000
 GROUP_TYPES = {"organization": 0}
 GROUPS = [f"org:{n}" for n in range(64)]
