@@ -29,7 +29,8 @@ async def create_topics(settings: Settings) -> None:
     Faust would make its changelogs itself, while its group starts, and then hang.
 
     Raises:
-        SettingsError: A topic of the cluster has other partitions or another cleanup policy.
+        SettingsError: A topic of the cluster has other partitions, another number of copies or
+            another cleanup policy.
         LogUnavailableError: The cluster does not answer, or refuses to create a topic.
     """
     specs = tuple(topic_specs(settings.partitions))
@@ -38,7 +39,7 @@ async def create_topics(settings: Settings) -> None:
         async with asyncio.timeout(_TIMEOUT_S):
             await admin.start()
             await _create_missing(admin, specs, settings)
-            _check_partitions(specs, await _wait_for_leaders(admin, specs))
+            _check_layout(specs, await _wait_for_leaders(admin, specs), settings)
             _check_policies(specs, await _cleanup_policies(admin, specs))
     except (KafkaError, TimeoutError) as error:
         raise LogUnavailableError(f"{settings.broker_url}: no topics, {error!r}") from error
@@ -72,12 +73,15 @@ async def _create_missing(
 
 async def _wait_for_leaders(
     admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]
-) -> Mapping[str, int]:
-    """Return the number of partitions by topic once every partition has a leader."""
+) -> Mapping[str, Sequence[int]]:
+    """Return the number of copies of each partition, by topic, once all have a leader."""
     while True:
         topics = await admin.describe_topics([spec.name for spec in specs])
         if all(_has_leaders(topic) for topic in topics):
-            return {topic["topic"]: len(topic["partitions"]) for topic in topics}
+            return {
+                topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]]
+                for topic in topics
+            }
         await asyncio.sleep(_POLL_S)
 
 
@@ -86,11 +90,19 @@ def _has_leaders(topic: Mapping[str, Any]) -> bool:
     return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
 
 
-def _check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, int]) -> None:
+def _check_layout(
+    specs: Sequence[TopicSpec], found: Mapping[str, Sequence[int]], settings: Settings
+) -> None:
+    wanted = settings.kafka_replication
     for spec in specs:
-        if found[spec.name] != spec.partitions:
+        copies = found[spec.name]
+        if len(copies) != spec.partitions:
             raise SettingsError(
-                f"partitions: topic {spec.name} has {found[spec.name]}, got {spec.partitions}"
+                f"partitions: topic {spec.name} has {len(copies)}, got {spec.partitions}"
+            )
+        if min(copies) != wanted:
+            raise SettingsError(
+                f"kafka_replication: topic {spec.name} has {min(copies)}, got {wanted}"
             )
 
 

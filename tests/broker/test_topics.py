@@ -85,6 +85,15 @@ class TestCreateTopics:
         with pytest.raises(SettingsError, match=r"partitions: .*flagstream\.events has 2, got 3"):
             await create_topics(Settings(broker_url=kafka.url, partitions=3))
 
+    async def test_replication_mismatch_is_named(self, kafka):
+        """
+        Another number of copies than the cluster's stops the start, likewise.
+        """
+        await create_topics(Settings(broker_url=kafka.url, kafka_replication=1))
+
+        with pytest.raises(SettingsError, match=r"kafka_replication: .*events has 1, got 2"):
+            await create_topics(Settings(broker_url=kafka.url, kafka_replication=2))
+
     async def test_lossy_changelog_is_refused(self, kafka, admin):
         """
         A changelog that the cluster deletes by age stops the start.
