@@ -5,7 +5,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote as quote_path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from flagstream.errors import SettingsError, quote
 
@@ -21,6 +30,9 @@ class Settings(BaseModel):
 
     Attributes:
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
+        kafka_security: How the brokers are reached, by TLS and with a name and password or not.
+        kafka_ca_file: PEM of who signs the brokers' certificates; empty for the system's.
+        kafka_certificate_file: PEM of our own certificate and its key; empty for none.
         embedded_fsync: When the embedded log is synced to disk. ``interval`` risks at most
             *embedded_fsync_interval_ms* of acknowledged events on loss of power, none on a crash.
         project_token: Of the default project; made once and kept in *data_dir* where empty.
@@ -38,6 +50,12 @@ class Settings(BaseModel):
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
     kafka_replication: Count = 1
+    kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_username: Annotated[str, Field(validate_default=True)] = ""
+    kafka_password: Annotated[SecretStr, Field(validate_default=True)] = SecretStr("")
+    kafka_ca_file: str = ""
+    kafka_certificate_file: str = ""
     partitions: Annotated[int, Field(ge=1, le=1024)] = 4
     embedded_fsync: Literal["interval", "always", "never"] = "interval"
     embedded_fsync_interval_ms: Count = 50
@@ -53,6 +71,14 @@ class Settings(BaseModel):
     stop_timeout_s: Seconds = 8.0
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000
+
+    @field_validator("kafka_username", "kafka_password")
+    @classmethod
+    def _given_with_sasl(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
+        is_sasl = info.data.get("kafka_security", "").startswith("sasl")
+        if is_sasl and not value:
+            raise PydanticCustomError("missing", "expected one, as kafka_security is of SASL")
+        return value
 
     @property
     def embedded_url(self) -> str:
@@ -87,7 +113,7 @@ def load_settings(
 def _describe(problem: Mapping[str, Any]) -> str:
     name = ".".join(map(str, problem["loc"]))
     # Also where the name is misspelt.
-    got = "a secret" if "secret" in name else quote(problem["input"])
+    got = "a secret" if "secret" in name or "password" in name else quote(problem["input"])
     if problem["type"] == "extra_forbidden":
         return f"{name}: there is no such setting, got {got}"
     return f"{name}: {problem['msg']}, got {got}"

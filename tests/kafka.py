@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from flagstream.transport.kafka import bootstrap_servers
+from flagstream.transport.kafka_connection import bootstrap_servers
 
 SCRIPT = Path(__file__).parent.parent / "scripts" / "kafka"
 GONE_TIMEOUT_S = 10.0
@@ -21,13 +21,14 @@ POLL_S = 0.05
 class Kafka:
     """One node; its port stays the same when it is started again."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, properties: Path | None = None) -> None:
         self._data = data
+        self._properties = ["--properties", str(properties)] if properties else []
         self.url = ""
 
     def up(self) -> None:
         """Start it where it does not run; returns once it is ready."""
-        self.url = self._run("up", "--port", "0").splitlines()[-1]
+        self.url = self._run("up", "--port", "0", *self._properties).splitlines()[-1]
 
     def down(self) -> None:
         """End it and remove its data."""

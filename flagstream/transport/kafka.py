@@ -14,7 +14,6 @@ from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
 from flagstream.topics import partition_of
 
-SCHEME = "kafka://"
 MAX_RECORD_BYTES = 4_194_304
 BATCH_RECORDS = 2_000
 _BATCH_BYTES = 262_144
@@ -22,16 +21,15 @@ _POLL_MS = 1_000
 _READ_TIMEOUT_S = 30.0
 
 
-def bootstrap_servers(url: str) -> list[str]:
-    """Take the servers out of ``kafka://host:port[;host:port…]``."""
-    return [server.removeprefix(SCHEME) for server in url.split(";")]
-
-
 class KafkaReader:
-    """Reads topics; each call has a consumer of its own, so that none moves another's position."""
+    """
+    Reads topics; each call has a consumer of its own, so that none moves another's position.
 
-    def __init__(self, url: str, partitions: int) -> None:
-        self._servers = bootstrap_servers(url)
+    It is given what :func:`.kafka_connection.connection` makes.
+    """
+
+    def __init__(self, connection: Mapping[str, Any], partitions: int) -> None:
+        self._connection = connection
         self._partitions = partitions
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
@@ -86,7 +84,7 @@ class KafkaReader:
     @asynccontextmanager
     async def _consumer(self, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
+            **self._connection,
             group_id=group,
             enable_auto_commit=False,
             # Retention may have removed the position of a slow reader; all of them join.
@@ -127,11 +125,17 @@ class KafkaSink:
     An asynchronous context manager; appends wait for each other only where a batch is full.
     """
 
-    def __init__(self, url: str, partitions: int, *, delivery_timeout_s: float = 10.0) -> None:
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        partitions: int,
+        *,
+        delivery_timeout_s: float = 10.0,
+    ) -> None:
         self._partitions = partitions
         self._delivery_timeout_s = delivery_timeout_s
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap_servers(url),
+            **connection,
             acks="all",
             enable_idempotence=True,
             max_batch_size=_BATCH_BYTES,

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
+import faust
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
@@ -16,7 +17,8 @@ from faust.types.tuples import FutureMessage, Message
 from flagstream.settings import Settings
 
 from .embedded import STORE_URL, install
-from .kafka import MAX_RECORD_BYTES, SCHEME
+from .kafka import MAX_RECORD_BYTES
+from .kafka_connection import SCHEME, connection
 from .overrides import TableManager
 from .store import Store
 
@@ -30,6 +32,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     TRANSPORTS.aliases["flagstream-kafka"] = f"{__name__}:{Transport.__name__}"
     return {
         "broker": settings.broker_url.replace(SCHEME, f"flagstream-{SCHEME}"),
+        "broker_credentials": _credentials(connection(settings)),
         "store": STORE_URL,
         "TableManager": TableManager,
         "topic_partitions": settings.partitions,
@@ -43,6 +46,18 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "consumer_max_fetch_size": MAX_RECORD_BYTES,
         "producer_max_request_size": MAX_RECORD_BYTES,
     }
+
+
+def _credentials(connected: Mapping[str, Any]) -> faust.auth.Credentials | None:
+    context = connected.get("ssl_context")
+    if "sasl_mechanism" in connected:
+        return faust.SASLCredentials(
+            username=connected["sasl_plain_username"],
+            password=connected["sasl_plain_password"],
+            mechanism=connected["sasl_mechanism"],
+            ssl_context=context,
+        )
+    return None if context is None else faust.SSLCredentials(context)
 
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):

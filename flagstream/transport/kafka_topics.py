@@ -12,7 +12,8 @@ from flagstream.errors import LogUnavailableError, SettingsError
 from flagstream.settings import Settings
 from flagstream.topics import TopicSpec, topic_specs
 
-from .kafka import MAX_RECORD_BYTES, bootstrap_servers
+from .kafka import MAX_RECORD_BYTES
+from .kafka_connection import connection
 
 _LIMITS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
 # Compaction only: with deletion by age as well, a recovery that meets a hole can hang. Not within
@@ -34,7 +35,7 @@ async def create_topics(settings: Settings) -> None:
         LogUnavailableError: The cluster does not answer, or refuses to create a topic.
     """
     specs = tuple(topic_specs(settings.partitions))
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(settings.broker_url))
+    admin = AIOKafkaAdminClient(**connection(settings))
     try:
         async with asyncio.timeout(_TIMEOUT_S):
             await admin.start()

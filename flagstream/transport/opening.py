@@ -11,6 +11,7 @@ from flagstream.topics import APP_ID, Table, topic_specs
 
 from . import embedded, kafka_driver, kafka_topics
 from .kafka import KafkaReader, KafkaSink
+from .kafka_connection import connection
 from .options import LogOptions
 from .reader import EmbeddedReader
 from .registry import close_log, open_log
@@ -77,8 +78,9 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
 @asynccontextmanager
 async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
     await kafka_topics.create_topics(settings)
-    reader = KafkaReader(settings.broker_url, settings.partitions)
-    async with KafkaSink(settings.broker_url, settings.partitions) as sink:
+    connected = connection(settings)
+    reader = KafkaReader(connected, settings.partitions)
+    async with KafkaSink(connected, settings.partitions) as sink:
         yield OpenLog(
             faust_settings=kafka_driver.faust_settings(settings),
             sink=sink,

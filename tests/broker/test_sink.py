@@ -10,6 +10,7 @@ from flagstream.ports import Append
 from flagstream.settings import Settings
 from flagstream.topics import Topic
 from flagstream.transport.kafka import KafkaReader, KafkaSink
+from flagstream.transport.kafka_connection import connection
 from flagstream.transport.kafka_topics import create_topics
 
 pytestmark = pytest.mark.broker
@@ -20,7 +21,9 @@ BOUND_S = 2.0
 @pytest.fixture
 async def sink(kafka):
     await create_topics(Settings(broker_url=kafka.url, partitions=PARTITIONS))
-    async with KafkaSink(kafka.url, PARTITIONS, delivery_timeout_s=BOUND_S) as sink:
+    async with KafkaSink(
+        connection(Settings(broker_url=kafka.url)), PARTITIONS, delivery_timeout_s=BOUND_S
+    ) as sink:
         yield sink
 
 
@@ -29,7 +32,7 @@ def update(value):
 
 
 async def values_in(kafka):
-    reader = KafkaReader(kafka.url, PARTITIONS)
+    reader = KafkaReader(connection(Settings(broker_url=kafka.url)), PARTITIONS)
     bounds = await reader.bounds([Topic.EVENTS])
     return [
         record.value

@@ -7,7 +7,8 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from flagstream.errors import LogUnavailableError, SettingsError
 from flagstream.settings import Settings
 from flagstream.topics import Table, Topic
-from flagstream.transport.kafka import KafkaReader, bootstrap_servers
+from flagstream.transport.kafka import KafkaReader
+from flagstream.transport.kafka_connection import bootstrap_servers, connection
 from flagstream.transport.kafka_topics import create_topics
 
 pytestmark = pytest.mark.broker
@@ -40,7 +41,7 @@ class TestCreateTopics:
         await create_topics(settings)
         wanted = [*Topic, *(table.changelog for table in Table)]
 
-        bounds = await KafkaReader(kafka.url, 3).bounds(wanted)
+        bounds = await KafkaReader(connection(Settings(broker_url=kafka.url)), 3).bounds(wanted)
 
         assert bounds == {(str(t), partition): (0, 0) for t in wanted for partition in range(3)}
 

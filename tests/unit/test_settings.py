@@ -35,6 +35,11 @@ class TestLoad:
             ({"port": "http"}, r"^port: .*integer.*, got 'http'$"),
             ({"broker_url": "amqp://x"}, r"^broker_url: .*, got 'amqp://x'$"),
             ({"embedded_fsync": "maybe"}, r"^embedded_fsync: .*, got 'maybe'$"),
+            ({"kafka_security": "tls"}, r"^kafka_security: .*, got 'tls'$"),
+            (
+                {"kafka_security": "sasl_ssl"},
+                r"^kafka_username: expected one.*, got ''\nkafka_password: expected one.* secret$",
+            ),
             ({"project_token": "x"}, r"^project_token: .*, got 'x'$"),
             ({"max_lag_s": 0, "partitions": 0}, r"^partitions: .*, got 0\nmax_lag_s: .*, got 0$"),
         ],

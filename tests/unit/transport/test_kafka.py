@@ -3,11 +3,13 @@
 import socket
 
 import pytest
+import trustme
 
-from flagstream.errors import LogUnavailableError
+from flagstream.errors import LogUnavailableError, SettingsError
 from flagstream.settings import Settings
 from flagstream.topics import Topic
-from flagstream.transport.kafka import KafkaReader, KafkaSink, bootstrap_servers
+from flagstream.transport.kafka import KafkaReader, KafkaSink
+from flagstream.transport.kafka_connection import bootstrap_servers, connection
 from flagstream.transport.kafka_topics import create_topics
 
 
@@ -30,13 +32,61 @@ class TestBootstrapServers:
         assert ["one:1", "two:2"] == bootstrap_servers(url)
 
 
+class TestConnection:
+    def test_plain(self):
+        """
+        Without further settings nobody asks for a password, and nothing is encrypted.
+        """
+        url = "kafka://one:1"
+        plain = {"bootstrap_servers": ["one:1"], "security_protocol": "PLAINTEXT"}
+
+        assert plain == connection(Settings(broker_url=url))
+
+    @pytest.mark.parametrize("setting", ["kafka_ca_file", "kafka_certificate_file"])
+    @pytest.mark.parametrize("content", [None, "no certificate"], ids=["missing", "no PEM"])
+    def test_a_file_that_cannot_be_read_is_named(self, tmp_path, setting, content):
+        """
+        A file of certificates that is missing or holds none stops the start.
+        """
+        file = tmp_path / "some.pem"
+        if content is not None:
+            file.write_text(content)
+        settings = {"broker_url": "kafka://one:1", "kafka_security": "ssl", setting: str(file)}
+
+        with pytest.raises(
+            SettingsError, match=rf"^{setting}: expected a file of PEM, got '{file}'"
+        ):
+            connection(Settings.model_validate(settings))
+
+    def test_own_certificate(self, tmp_path):
+        """
+        A certificate and its key in one file are shown to brokers that ask for it.
+        """
+        authority = trustme.CA()
+        ca_file, own_file = tmp_path / "ca.pem", tmp_path / "own.pem"
+        authority.cert_pem.write_to_path(str(ca_file))
+        own = authority.issue_cert("client.example")
+        own.private_key_and_cert_chain_pem.write_to_path(str(own_file))
+        settings = Settings(
+            broker_url="kafka://one:1",
+            kafka_security="ssl",
+            kafka_ca_file=str(ca_file),
+            kafka_certificate_file=str(own_file),
+        )
+
+        connected = connection(settings)
+
+        assert "SSL" == connected["security_protocol"]
+        assert 1 == len(connected["ssl_context"].get_ca_certs())
+
+
 class TestWithoutABroker:
     async def test_sink(self, dead_url):
         """
         A sink that finds no broker says so when it is opened.
         """
         with pytest.raises(LogUnavailableError, match="cannot be written"):
-            async with KafkaSink(dead_url, 1):
+            async with KafkaSink(connection(Settings(broker_url=dead_url)), 1):
                 pass
 
     async def test_reader(self, dead_url):
@@ -44,7 +94,7 @@ class TestWithoutABroker:
         A reader that finds no broker says so when it is asked.
         """
         with pytest.raises(LogUnavailableError, match="cannot be read"):
-            await KafkaReader(dead_url, 1).bounds([Topic.EVENTS])
+            await KafkaReader(connection(Settings(broker_url=dead_url)), 1).bounds([Topic.EVENTS])
 
     async def test_topics(self, dead_url):
         """

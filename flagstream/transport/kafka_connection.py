@@ -1,0 +1,56 @@
+"""How clients of Kafka reach the cluster and are let in."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from flagstream.errors import SettingsError
+from flagstream.settings import Settings
+
+SCHEME = "kafka://"
+
+
+def bootstrap_servers(url: str) -> list[str]:
+    """Take the servers out of ``kafka://host:port[;host:port…]``."""
+    return [server.removeprefix(SCHEME) for server in url.split(";")]
+
+
+def connection(settings: Settings) -> Mapping[str, Any]:
+    """
+    Make the arguments that every client of aiokafka is given.
+
+    Raises:
+        SettingsError: A certificate cannot be read; the message names the setting.
+    """
+    security = settings.kafka_security
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": bootstrap_servers(settings.broker_url),
+        "security_protocol": security.upper(),
+    }
+    if security.endswith("ssl"):
+        arguments["ssl_context"] = _ssl_context(settings)
+    if security.startswith("sasl"):
+        arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
+        arguments["sasl_plain_username"] = settings.kafka_username
+        arguments["sasl_plain_password"] = settings.kafka_password.get_secret_value()
+    return arguments
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=settings.kafka_ca_file or None)
+    except OSError as error:
+        raise _unreadable("kafka_ca_file", settings.kafka_ca_file, error) from None
+    certificate = settings.kafka_certificate_file
+    if certificate:
+        try:
+            context.load_cert_chain(certificate)
+        except OSError as error:
+            raise _unreadable("kafka_certificate_file", certificate, error) from None
+    return context
+
+
+def _unreadable(setting: str, file: str, error: OSError) -> SettingsError:
+    reason = error.strerror or error
+    return SettingsError(f"{setting}: expected a file of PEM, got {str(Path(file))!r}: {reason}")
