@@ -322,7 +322,7 @@ async def run_server(count: int) -> None:
         app.router.add_post("/swap/{kind}", swaps.tell)
         swapping = asyncio.create_task(swaps.run())
         spare_the_collector()
-        sys.setswitchinterval(0.0001)
+        sys.setswitchinterval(0.0005)
         await asyncio.gather(serve(app), swapping)
 
 

@@ -69,7 +69,7 @@ async def _serve(settings: Settings) -> None:
         sys.stdout.flush()
         spare_the_collector()
         # Definitions are compiled in a thread: requests must not wait 5 ms each time it has a turn.
-        sys.setswitchinterval(0.0001)
+        sys.setswitchinterval(0.0005)
         await node.app.wait(stop.wait())
         if node.app.crashed:
             raise UnavailableError(f"An agent ended: {node.app.crash_reason!r}")

@@ -1,6 +1,7 @@
 """Large snapshots made and freed without holding up requests."""
 
 import gc
+import sys
 import weakref
 
 import pytest
@@ -44,14 +45,25 @@ class TestMake:
         assert 1_000 == len(made)
         assert before + 1_000 <= gc.get_freeze_count()
 
+    def test_threads_take_short_turns_meanwhile(self):
+        """
+        Requests wait for a fraction of a millisecond while something is made, and only then.
+        """
+        usual_s = sys.getswitchinterval()
+
+        assert usual_s > 0.001 > make_apart(sys.getswitchinterval)
+        assert usual_s == sys.getswitchinterval()
+
     def test_a_failure_passes(self, spared):
         """
-        The collector goes on also where nothing could be made.
+        All is as before also where nothing could be made.
         """
+        usual_s = sys.getswitchinterval()
         with pytest.raises(ZeroDivisionError):
             make_apart(lambda: 1 // 0)
 
         assert gc.isenabled()
+        assert usual_s == sys.getswitchinterval()
 
 
 class TestLetGo:
