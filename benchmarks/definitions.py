@@ -1,13 +1,17 @@
 """
 Five thousand flags: how fast they compile, what they take, and whether requests feel a swap.
 
-Rate and memory are measured in processes of their own; the garbage collector is as in production.
+Rate, memory and stall are measured in processes of their own; the garbage collector is as in
+production. Stall is how long the event loop itself is held up while definitions are swapped and
+nothing else runs: what a request waits for at the most, but for what the machine adds.
 The server is the production application over the production catalog: definitions are written to
 the views' store, marked and refreshed in a thread, as the follower does. One flag, or all of them,
 change again and again while four connections ask for one flag; idle phases are interleaved. Of
 every figure the best round counts: what noise adds is in some rounds, what a swap costs in all.
 
-    python -m benchmarks.definitions [--flags 5000] [--rounds 3] [--only rate memory http swap]
+    python -m benchmarks.definitions [--flags 5000] [--rounds 3] [--only PART…]
+
+Parts are rate, memory, stall, http and swap.
 """
 
 import argparse
@@ -24,7 +28,7 @@ import tempfile
 import time
 import tracemalloc
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,11 +63,13 @@ NOW_MS = 1_764_000_000_000
 COHORTS = 20
 GROUP_TYPES = {"organization": 0}
 KINDS = ("group property", "variants with payloads", "two conditions", "cohort", "dependency")
-PARTS = ("rate", "memory", "http", "swap")
+PARTS = ("rate", "memory", "stall", "http", "swap")
 ONE_FLAG = "flag-0"
 SLICE = 50  # definitions a write: about what the follower merges in its millisecond
 PHASES = {"none": 2.0, "one": 3.0, "all": 4.0}
 ROUND_S = 2.0
+TURN_S = 0.0005  # of a thread, as in production
+TICK_S = 0.0005
 PAUSE_S = 0.002  # a load that fills a core by itself would be what is waited for
 
 
@@ -259,6 +265,38 @@ async def refreshed(catalog: StoredCatalog) -> None:
     await catalog.refresh()
 
 
+async def stall(count: int, rounds: int) -> dict[str, Any]:
+    """Measure how late a timer of the event loop is while one flag or all are swapped."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = filled_store(Path(folder), count)
+        catalog = StoredCatalog(store)
+        await refreshed(catalog)
+        spare_the_collector()
+        sys.setswitchinterval(TURN_S)
+        longest: dict[str, list[float]] = {"one": [], "all": []}
+        for number in range(rounds):
+            rows = list(stored_flags(count, 1 + number % 2))
+            for kind, changed in (("all", rows), ("one", list(stored_flags(1, 3 + number % 2)))):
+                store.write(dict(changed), {})
+                longest[kind].append(await _latest_tick_ms(refreshed(catalog)))
+        store.close()
+    return {
+        f"{kind}_{figure}_ms": round(of(lateness), 1)
+        for kind, lateness in longest.items()
+        for figure, of in (("median", statistics.median), ("longest", max))
+    }
+
+
+async def _latest_tick_ms(swapping: Coroutine[Any, Any, None]) -> float:
+    task, latest_s = asyncio.create_task(swapping), 0.0
+    while not task.done():
+        due = time.perf_counter() + TICK_S
+        await asyncio.sleep(TICK_S)
+        latest_s = max(latest_s, time.perf_counter() - due)
+    await task
+    return latest_s * 1_000
+
+
 class Swaps:
     """Changes definitions as it is told, and notes how long refreshes and collections took."""
 
@@ -322,7 +360,7 @@ async def run_server(count: int) -> None:
         app.router.add_post("/swap/{kind}", swaps.tell)
         swapping = asyncio.create_task(swaps.run())
         spare_the_collector()
-        sys.setswitchinterval(0.0005)
+        sys.setswitchinterval(TURN_S)
         await asyncio.gather(serve(app), swapping)
 
 
@@ -420,6 +458,7 @@ def run_phase(options: argparse.Namespace) -> None:
         "rate": lambda: rate(options.flags, 3 * options.rounds),
         "memory": lambda: memory(options.flags),
         "traced": lambda: traced(options.flags),
+        "stall": lambda: uvloop.run(stall(options.flags, 4 * options.rounds)),
     }
     print(json.dumps(phases[options.phase]()))
 
@@ -429,7 +468,7 @@ def main() -> None:
     parser.add_argument("--flags", type=int, default=5_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--phase", choices=("rate", "memory", "traced", "serve"))
+    parser.add_argument("--phase", choices=("rate", "memory", "traced", "stall", "serve"))
     options = parser.parse_args()
     if options.phase is not None:
         run_phase(options)
@@ -440,6 +479,8 @@ def main() -> None:
     if "memory" in options.only:
         figures = {**apart("memory", options), "traced": apart("traced", options)}
         results["memory"] = shown("memory", figures)
+    if "stall" in options.only:
+        results["stall"] = shown("stall", apart("stall", options))
     if {"http", "swap"} & set(options.only):
         arguments = ("--phase", "serve", "--flags", str(options.flags))
         with server("benchmarks.definitions", *arguments) as target:
