@@ -257,14 +257,14 @@ def _text_rule(
     slot: int, filters: tuple[Texts, Test], is_inside: IsInside, misses: _Misses, match: Evaluation
 ) -> Rule:
     """Make the plain rule whose test mostly ends with the first look: at a text as it stands."""
-    ((key, wanted), test), (absent, no_match, outside) = filters, misses
+    ((key, (wanted, *_)), test), (absent, no_match, outside) = filters, misses
 
     def rule(request: Request) -> Evaluation:
         actor = request[slot]
         if actor is None:
             return absent
         properties, identifier = actor
-        if properties.get(key) in wanted or test(properties):
+        if properties.get(key) == wanted or test(properties):
             return match if is_inside(identifier) else outside
         return no_match
 
