@@ -123,8 +123,8 @@ def _flags_named(
     definition: FlagDefinition, parsed: ParsedProject, cohorts: Mapping[int, CohortDefinition]
 ) -> Collection[str]:
     """Collect the keys of the flags that a flag depends on; of one that is missing, its name."""
-    tests = [test for each in definition.conditions for test in each.tests]
-    keys = {parsed.resolve(test) or _absent(test) for test in flag_filters(tests, cohorts)}
+    named = flag_filters(definition.tests, cohorts)
+    keys = {parsed.resolve(test) or _absent(test) for test in named}
     return {key for key in keys if not parsed.is_off(key)}
 
 

@@ -98,7 +98,8 @@ def _plan(definition: FlagDefinition, condition: Condition, compiler: Compiler) 
     slot = slot_of(aggregated)
     tests: list[Test] = []
     checks: list[Check] = []
-    for each in _cheapest_first(condition.tests):
+    # Cohorts last, as they cost most.
+    for each in sorted(condition.tests, key=lambda each: each.type == "cohort"):
         if _is_own(each, slot, aggregated):
             tests.append(compiler.property_test(each, slot, needs))
         else:
@@ -112,11 +113,6 @@ def _plan(definition: FlagDefinition, condition: Condition, compiler: Compiler) 
         slot = _hashed_slot(definition, slot)
     texts = compiler.texts(condition.tests[0]) if len(tests) == 1 and not checks else None
     return Plan(slot, tests, texts, checks, needs, is_inside, pick, variants)
-
-
-def _cheapest_first(tests: Sequence[PropertyFilter]) -> Sequence[PropertyFilter]:
-    """Sort cohorts behind the others: they cost most."""
-    return tests if len(tests) < 2 else sorted(tests, key=lambda test: test.type == "cohort")  # noqa: PLR2004 -- nothing to sort
 
 
 def _is_own(test: PropertyFilter, slot: int, aggregated: int | None) -> bool:

@@ -150,12 +150,13 @@ class _Local:
 
     def _is_settled(self, definition: FlagDefinition, compiled: CompiledFlag | None) -> bool:
         """Tell whether a flag is the same as long as its definition and its compiled form are."""
-        if compiled is None or compiled.is_alone:
+        if compiled is None:
             return is_alone(definition)
+        if compiled.is_alone:
+            return True
         # What cohorts and other flags are compiled to is in it, flags that are not active are not.
         needed = {each.key for each in compiled.needs}
-        tests = [test for condition in definition.conditions for test in condition.tests]
-        named = flag_filters(tests, self._cohorts)
+        named = flag_filters(definition.tests, self._cohorts)
         return all(self._parsed.resolve(test) in needed for test in named)
 
     def asks_server(self, key: str, sdk: Sdk) -> bool:

@@ -293,6 +293,11 @@ class FlagDefinition(Part):
         return self.filters.groups or ()
 
     @property
+    def tests(self) -> Sequence[PropertyFilter]:
+        """Of all conditions."""
+        return [test for condition in self.conditions for test in condition.tests]
+
+    @property
     def variants(self) -> Sequence[Variant]:
         """In the order in which their shares are laid out."""
         multivariate = self.filters.multivariate

@@ -108,11 +108,7 @@ def source(test: PropertyFilter, aggregated: int | None) -> int | None:
 
 def is_alone(definition: FlagDefinition) -> bool:
     """Tell whether a flag names neither cohorts nor other flags."""
-    for condition in definition.conditions:
-        for test in condition.tests:
-            if test.type not in PROPERTY_TYPES:
-                return False
-    return True
+    return all(test.type in PROPERTY_TYPES for test in definition.tests)
 
 
 def leaves(group: PropertyGroup) -> Iterator[PropertyFilter]:

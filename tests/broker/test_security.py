@@ -1,7 +1,5 @@
 """A broker that is reached by TLS, with a name and a password."""
 
-import socket
-
 import pytest
 import trustme
 from cryptography.hazmat.primitives.serialization import (
@@ -13,18 +11,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from tests.filters import group_filters
 from tests.kafka import Kafka
+from tests.server import free_port
 
 pytestmark = pytest.mark.broker
 FLAG = "enterprise-only"
 ACME = {"organization": "acme"}
 PASSWORD = "a-password-of-tests"
 PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
-
-
-def free_port():
-    with socket.socket() as candidate:
-        candidate.bind(("127.0.0.1", 0))
-        return candidate.getsockname()[1]
 
 
 def write_keystore(path, certificate):
