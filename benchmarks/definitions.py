@@ -5,7 +5,7 @@ Rate, memory and stall are measured in processes of their own; the garbage colle
 production. Stall is how long the event loop itself is held up while definitions are swapped and
 nothing else runs: what a request waits for at the most, but for what the machine adds.
 The server is the production application over the production catalog: definitions are written to
-the views' store, marked and refreshed in a thread, as the follower does. One flag, or all of them,
+the views' store, marked and refreshed, as the follower does. One flag, or all of them,
 change again and again while four connections ask for one flag; idle phases are interleaved. Of
 every figure the best round counts: what noise adds is in some rounds, what a swap costs in all.
 

@@ -68,7 +68,7 @@ async def _serve(settings: Settings) -> None:
         sys.stdout.write(banner(settings, node.project.token, node.port) + "\n")
         sys.stdout.flush()
         spare_the_collector()
-        # Definitions are compiled in a thread: requests must not wait 5 ms each time it has a turn.
+        # Requests must not wait 5 ms each time the consumer's or the writer's thread has a turn.
         sys.setswitchinterval(0.0005)
         await node.app.wait(stop.wait())
         if node.app.crashed:

@@ -11,6 +11,7 @@ from .model import CohortDefinition, FlagDefinition
 from .parse import parse_cohort, parse_flag
 from .portable import Sdk
 from .project import Definitions, ParsedProject, parse_project, time_zone
+from .steps import Steps, finished, stepwise
 from .values import number_text
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "ParsedProject",
     "Reason",
     "Sdk",
+    "Steps",
     "compile_flags",
     "compile_project",
+    "finished",
     "group_key_text",
     "group_properties",
     "lint",
@@ -38,5 +41,6 @@ __all__ = [
     "parse_flag",
     "parse_project",
     "person_properties",
+    "stepwise",
     "time_zone",
 ]

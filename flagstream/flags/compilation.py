@@ -10,6 +10,7 @@ from .model import MAX_INTEGER, CohortDefinition, FlagDefinition, PropertyFilter
 from .ordering import dependencies_first
 from .parse import is_alone, leaves, levels
 from .project import ParsedProject
+from .steps import Steps, stepwise
 from .walk import Row
 
 # Of groups within groups, through all cohorts that name each other: each is a call deep.
@@ -38,58 +39,28 @@ class CompiledProject:
     graph: Mapping[str, Collection[str]]
 
 
+@stepwise
 def compile_project(
     parsed: ParsedProject, before: CompiledProject | None = None
-) -> CompiledProject:
+) -> Steps[CompiledProject]:
     """
-    Compile what was parsed. Total.
+    Compile what was parsed, flag by flag. Total.
 
     Args:
         before: What was compiled last; what has not changed since is taken from there.
     """
-    cohorts = {cohort.id: cohort for cohort in sound_cohorts(parsed)}
-    active = {key: definition for key, definition in parsed.flags.items() if definition.active}
-    joined = {key: definition for key, definition in active.items() if not is_alone(definition)}
-    graph: dict[str, Collection[str]] = dict.fromkeys(active, ())
-    graph.update(
-        (key, _flags_named(definition, parsed, cohorts)) for key, definition in joined.items()
-    )
+    cohorts = {cohort.id: cohort for cohort in (yield from sound_cohorts.steps(parsed))}
+    graph, joined = yield from _dependencies(parsed, cohorts)
     unreadable = {
         key: parsed.rows[key]
         for key in parsed.problems
         if key not in parsed.flags and parsed.rows[key].get("active", True) is not False
     }
     graph.update(dict.fromkeys(unreadable, ()))
-    kept = _kept(parsed, graph, before)
-    compiled = _compiled(parsed, cohorts.values(), graph, unreadable, kept, joined)
-    missing = graph.keys() - compiled.keys()
-    for key in missing:
-        answers = answers_of(parsed.flags[key])
-        answer = answers.off(Reason.MISSING_DEPENDENCY, None, _MISSING_DEPENDENCY)
-        compiled[key] = constant(key, answers, answer, parsed.flags[key])
-    return CompiledProject(
-        parsed=parsed,
-        by_key={key: compiled[key] for key in parsed.rows if key in compiled},
-        missing=missing,
-        disabled=_disabled(parsed),
-        graph=graph,
-    )
-
-
-def _compiled(
-    parsed: ParsedProject,
-    cohorts: Iterable[CohortDefinition],
-    graph: Mapping[str, Collection[str]],
-    unreadable: Mapping[str, Row],
-    kept: Mapping[str, CompiledFlag],
-    joined: Collection[str],
-) -> dict[str, CompiledFlag]:
-    compiled_cohorts: dict[int, CompiledCohort] = {}
-    compiler = Compiler(parsed.matching, compiled_cohorts, parsed)
-    for cohort in cohorts:
-        compiled_cohorts[cohort.id] = compile_cohort(cohort, compiler)
+    kept = yield from _kept(parsed, graph, before)
+    compiler = yield from _compiler(parsed, cohorts.values())
     compiled: dict[str, CompiledFlag] = {}
-    for key in dependencies_first(graph):
+    for key in (yield from dependencies_first.steps(graph)):
         if key in unreadable:
             compiled[key] = _unreadable(key, unreadable[key])
         elif key in kept and all(compiled[other] is kept.get(other) for other in graph[key]):
@@ -97,21 +68,77 @@ def _compiled(
         else:
             definition = parsed.flags[key]
             compiled[key] = compile_flag(definition, compiler, compiled, is_alone=key not in joined)
-    return compiled
+        yield
+    missing = graph.keys() - compiled.keys()
+    for key in missing:
+        answers = answers_of(parsed.flags[key])
+        answer = answers.off(Reason.MISSING_DEPENDENCY, None, _MISSING_DEPENDENCY)
+        compiled[key] = constant(key, answers, answer, parsed.flags[key])
+        yield
+    return CompiledProject(
+        parsed=parsed,
+        by_key=(yield from _in_order(compiled, parsed.rows)),
+        missing=missing,
+        disabled=(yield from _disabled(parsed)),
+        graph=graph,
+    )
 
 
-def sound_cohorts(parsed: ParsedProject) -> Sequence[CohortDefinition]:
+def _dependencies(
+    parsed: ParsedProject, cohorts: Mapping[int, CohortDefinition]
+) -> Steps[tuple[dict[str, Collection[str]], Collection[str]]]:
+    """Collect what each active flag depends on, and the keys of those that name anything."""
+    graph: dict[str, Collection[str]] = {}
+    joined: set[str] = set()
+    for key, definition in parsed.flags.items():
+        yield
+        if not definition.active:
+            continue
+        graph[key] = ()
+        if not is_alone(definition):
+            graph[key] = _flags_named(definition, parsed, cohorts)
+            joined.add(key)
+    return graph, joined
+
+
+def _compiler(parsed: ParsedProject, cohorts: Iterable[CohortDefinition]) -> Steps[Compiler]:
+    """Make what compiles flags; it knows the cohorts."""
+    compiled: dict[int, CompiledCohort] = {}
+    compiler = Compiler(parsed.matching, compiled, parsed)
+    for cohort in cohorts:
+        compiled[cohort.id] = compile_cohort(cohort, compiler)
+        yield
+    return compiler
+
+
+def _in_order(
+    compiled: Mapping[str, CompiledFlag], keys: Iterable[str]
+) -> Steps[Mapping[str, CompiledFlag]]:
+    ordered: dict[str, CompiledFlag] = {}
+    for key in keys:
+        if key in compiled:
+            ordered[key] = compiled[key]
+        yield
+    return ordered
+
+
+@stepwise
+def sound_cohorts(parsed: ParsedProject) -> Steps[Sequence[CohortDefinition]]:
     """
     Sort the cohorts so that each comes behind those that it names.
 
     Those that are defined by themselves, by a cohort that does not exist, or too many levels
     deep, are left out.
     """
-    graph = {key: cohort_ids(_leaves(cohort)) for key, cohort in parsed.cohorts.items()}
+    graph: dict[int, Collection[int]] = {}
+    for key, cohort in parsed.cohorts.items():
+        graph[key] = cohort_ids(_leaves(cohort))
+        yield
     depths: dict[int, int] = {}
-    for key in dependencies_first(graph):
+    for key in (yield from dependencies_first.steps(graph)):
         deepest = max((depths[other] for other in graph[key]), default=0)
         depths[key] = deepest + levels(parsed.cohorts[key].filters.properties)
+        yield
     return [parsed.cohorts[key] for key, depth in depths.items() if depth <= _MAX_DEPTH]
 
 
@@ -152,30 +179,34 @@ def _kept(
     parsed: ParsedProject,
     graph: Mapping[str, Collection[str]],
     before: CompiledProject | None,
-) -> Mapping[str, CompiledFlag]:
+) -> Steps[Mapping[str, CompiledFlag]]:
     """Pick the flags that need not be compiled again, provided that those they name are kept."""
+    kept: dict[str, CompiledFlag] = {}
     if before is None or before.parsed.matching != parsed.matching:
-        return {}
+        return kept
     known = before.parsed
     has_same_cohorts = known.cohorts.keys() == parsed.cohorts.keys() and all(
         known.cohorts[key] is cohort for key, cohort in parsed.cohorts.items()
     )
-    return {
-        key: flag
-        for key, flag in before.by_key.items()
-        if key in parsed.flags
-        and key not in before.missing
-        and parsed.flags[key] is known.flags.get(key)
-        and (flag.is_alone or (has_same_cohorts and graph[key] == before.graph[key]))
-    }
+    for key, flag in before.by_key.items():
+        yield
+        if (
+            key in parsed.flags
+            and key not in before.missing
+            and parsed.flags[key] is known.flags.get(key)
+            and (flag.is_alone or (has_same_cohorts and graph[key] == before.graph[key]))
+        ):
+            kept[key] = flag
+    return kept
 
 
-def _disabled(parsed: ParsedProject) -> Mapping[str, Evaluation]:
-    return {
-        key: disabled(answers_of(definition))
-        for key, definition in parsed.flags.items()
-        if not definition.active
-    }
+def _disabled(parsed: ParsedProject) -> Steps[Mapping[str, Evaluation]]:
+    answers: dict[str, Evaluation] = {}
+    for key, definition in parsed.flags.items():
+        if not definition.active:
+            answers[key] = disabled(answers_of(definition))
+        yield
+    return answers
 
 
 def _unreadable(key: str, row: Row) -> CompiledFlag:

@@ -29,16 +29,21 @@ from .slots import (
     Request,
     group_slot,
 )
+from .steps import Steps, finished
 from .walk import Row
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 _MAX_AUDIENCES = 256
+_READY_AUDIENCES = 8
 _PERSONS = frozenset({PERSON, DEVICE, STICKY})
 
 
 # Names of parts, next to those of group types: numbers, which are looked up in no time.
 _Part = str | int
 _PERSON_PART, _OTHER_PART, _NO_PART = range(3)
+
+# The runtime, and the contexts of which a flag must have one if it has any.
+_Audience = tuple[str | None, frozenset[str] | None]
 
 
 class CompiledFlags:
@@ -69,15 +74,50 @@ class CompiledFlags:
         has_runtimes: Some flags are for the requests of servers alone, or of clients.
     """
 
-    def __init__(
-        self,
-        flags: Iterable[CompiledFlag] = (),
-        group_types: Mapping[str, int] = _NOTHING,
-        *,
+    def __init__(self) -> None:
+        """Make a set without flags; all others are made by :meth:`of`."""
+        finished(self._take_in((), _NOTHING))
+
+    @classmethod
+    def of(cls, project: CompiledProject) -> Self:
+        """Take in all flags of a project that are active."""
+        return finished(cls.steps_of(project))
+
+    @classmethod
+    def steps_of(cls, project: CompiledProject) -> Steps[Self]:
+        """Do the same flag by flag."""
+        return (
+            yield from cls._made(
+                tuple(project.by_key.values()),
+                project.parsed.group_types,
+                disabled=project.disabled,
+                problems=project.parsed.problems,
+            )
+        )
+
+    @classmethod
+    def _made(
+        cls,
+        flags: Sequence[CompiledFlag],
+        group_types: Mapping[str, int],
         visible: Collection[str] | None = None,
         disabled: Mapping[str, Evaluation] = _NOTHING,
         problems: Mapping[str, Sequence[Problem]] = _NOTHING,
-    ) -> None:
+    ) -> Steps[Self]:
+        made = cls.__new__(cls)
+        yield from made._take_in(  # noqa: SLF001 -- its own kind
+            flags, group_types, visible, disabled, problems
+        )
+        return made
+
+    def _take_in(
+        self,
+        flags: Sequence[CompiledFlag],
+        group_types: Mapping[str, int],
+        visible: Collection[str] | None = None,
+        disabled: Mapping[str, Evaluation] = _NOTHING,
+        problems: Mapping[str, Sequence[Problem]] = _NOTHING,
+    ) -> Steps[None]:
         """
         Take *flags* in.
 
@@ -86,75 +126,93 @@ class CompiledFlags:
             visible: Keys of all flags that the audience sees, of which *flags* may be a part. The
                 others are false to the flags that depend on them. None is all.
             disabled: By key, the answers of flags that are not active.
+            problems: By key, of the flags that cannot be read.
         """
-        self._flags = tuple(flags)
+        self._flags = flags
         self._all_group_types = group_types
         self._visible = visible
         self._disabled = disabled
         self.problems = problems
-        self._needs = _needs_of(self._flags)
-        self._hidden = _hidden(self._needs, visible)
-        needed = {flag.key for flag in self._needs}
-        self._rules = tuple(
-            _recalling(flag.key) if flag.key in needed else flag.rule for flag in self._flags
-        )
-        self._named_rules = tuple(zip([flag.key for flag in self._flags], self._rules, strict=True))
-        self._positions = {flag.key: at for at, flag in enumerate(self._flags)}
-        self.keys: Collection[str] = tuple(self._positions)
-        self._read_slots(group_types)
-        self._audiences: dict[object, CompiledFlags] = {}
-        self._runtimes = frozenset(flag.runtime for flag in self._flags if flag.runtime)
-        self.has_runtimes = bool(self._runtimes)
-        self._contexts = frozenset[str]().union(*(flag.contexts for flag in self._flags))
-        self._parts = self._split()
+        self._audiences: dict[_Audience, CompiledFlags] = {}
+        yield from self._read_needs()
+        yield from self._read_slots()
+        yield from self._read_audiences()
+        yield from self._split()
 
-    @classmethod
-    def of(cls, project: CompiledProject) -> Self:
-        """Take in all flags of a project that are active."""
-        return cls(
-            project.by_key.values(),
-            project.parsed.group_types,
-            disabled=project.disabled,
-            problems=project.parsed.problems,
-        )
-
-    def _read_slots(self, group_types: Mapping[str, int]) -> None:
-        """Find out what the flags look at."""
-        slots = frozenset[int]().union(*(flag.slots for flag in self._flags))
-        needs = Needs()
+    def _read_needs(self) -> Steps[None]:
+        """Find out which flags are asked before others, and note where each is."""
+        needs: dict[str, CompiledFlag] = {}
         for flag in self._flags:
+            needs.update((each.key, each) for each in flag.needs)
+            yield
+        self._needs = tuple(needs.values())
+        self._hidden = _hidden(self._needs, self._visible)
+        self._positions: dict[str, int] = {}
+        rules: list[Rule] = []
+        for flag in self._flags:
+            self._positions[flag.key] = len(rules)
+            rules.append(_recalling(flag.key) if flag.key in needs else flag.rule)
+            yield
+        self.keys: Collection[str] = tuple(self._positions)
+        self._rules = tuple(rules)
+        self._named_rules = tuple(zip(self.keys, self._rules, strict=True))
+
+    def _read_slots(self) -> Steps[None]:
+        """Find out what the flags look at."""
+        looked_at, needs = set[int](), Needs()
+        for flag in self._flags:
+            looked_at |= flag.slots
             needs.read_all(flag.reads)
+            needs.is_timed |= flag.is_timed
+            yield
         reads = needs.reads
-        places = {group_slot(index): name for name, index in group_types.items()}
-        self._group_slots = tuple((places[slot], slot) for slot in sorted(slots & places.keys()))
-        self._looks_at_person = not slots.isdisjoint({PERSON, DEVICE})
-        self._looks_at_group_key = any("$group_key" in reads.get(slot, ()) for slot in places)
-        self._looks_at_time = any(flag.is_timed for flag in self._flags)
-        self._looks_beyond_groups = self._looks_at_person or self._looks_at_time
-        self.sticky_keys = frozenset(
-            flag.key for flag in (*self._flags, *self._needs) if flag.is_sticky
+        places = {group_slot(index): name for name, index in self._all_group_types.items()}
+        self._group_slots = tuple(
+            (places[slot], slot) for slot in sorted(looked_at & places.keys())
         )
-        self.needs_person = PERSON in reads or bool(self.sticky_keys)
+        self._looks_at_person = not looked_at.isdisjoint({PERSON, DEVICE})
+        self._looks_at_group_key = any("$group_key" in reads.get(slot, ()) for slot in places)
+        self._looks_at_time = needs.is_timed
+        self._looks_beyond_groups = self._looks_at_person or self._looks_at_time
         self.person_names = reads.get(PERSON, frozenset[str]())
         self._adds_to_person = not self.person_names.isdisjoint({"distinct_id", *INITIAL})
         self.group_types = frozenset(name for name, _ in self._group_slots)
         self.group_names = {
             name: reads.get(slot, frozenset[str]()) for name, slot in self._group_slots
         }
+        sticky_keys = set[str]()
+        for flag in (*self._flags, *self._needs):
+            if flag.is_sticky:
+                sticky_keys.add(flag.key)
+            yield
+        self.sticky_keys = frozenset(sticky_keys)
+        self.needs_person = PERSON in reads or bool(sticky_keys)
 
-    def _split(self) -> "Mapping[_Part, CompiledFlags]":
+    def _read_audiences(self) -> Steps[None]:
+        """Find out who sees the flags."""
+        runtimes, contexts = set[str](), set[str]()
+        for flag in self._flags:
+            if flag.runtime:
+                runtimes.add(flag.runtime)
+            contexts |= flag.contexts
+            yield
+        self._runtimes, self._contexts = frozenset(runtimes), frozenset(contexts)
+        self.has_runtimes = bool(runtimes)
+
+    def _split(self) -> Steps[None]:
+        """Make the parts."""
         names = {slot: name for name, slot in self._group_slots}
         parts: defaultdict[_Part, list[CompiledFlag]] = defaultdict(list)
         for flag in self._flags:
             parts[_part_of(flag, names)].append(flag)
+            yield
+        self._parts: dict[_Part, CompiledFlags] = {}
         # A set that is its own only part does not hold itself: cycles are not freed by themselves.
         self._whole = next(iter(parts)) if len(parts) == 1 else _NO_PART
-        if len(parts) == 1:
-            return {}
-        return {
-            name: CompiledFlags(part, self._all_group_types, visible=self._visible)
-            for name, part in parts.items()
-        }
+        if len(parts) > 1:
+            for name, part in parts.items():
+                made = CompiledFlags._made(tuple(part), self._all_group_types, self._visible)
+                self._parts[name] = yield from made
 
     def group_flags(self, group_type: str) -> "CompiledFlags":
         """Give the flags that look at groups of this type and at nothing else."""
@@ -188,21 +246,30 @@ class CompiledFlags:
         known = self._contexts.intersection(contexts) if contexts else None
         audience = (runtime if runtime in self._runtimes else None, known)
         found = self._audiences.get(audience)
-        if found is None:
-            if len(self._audiences) >= _MAX_AUDIENCES:
-                self._audiences.clear()
-            found = self._audiences[audience] = self._seen_by(*audience)
-        return found
+        return finished(self._prepared(*audience)) if found is None else found
 
-    def _seen_by(self, runtime: str | None, contexts: Collection[str] | None) -> "CompiledFlags":
-        seen = [
-            flag
-            for flag in self._flags
-            if flag.runtime in (None, runtime)
-            and (contexts is None or not flag.contexts or not flag.contexts.isdisjoint(contexts))
-        ]
-        keys = frozenset(flag.key for flag in seen)
-        return CompiledFlags(seen, self._all_group_types, visible=keys, disabled=self._disabled)
+    def prepare(self, replaced: "CompiledFlags") -> Steps[None]:
+        """Make what those see who asked another set last, before they wait for it."""
+        if self._runtimes or self._contexts:
+            for audience in list(replaced._audiences)[-_READY_AUDIENCES:]:  # noqa: SLF001 -- same
+                yield from self._prepared(*audience)
+
+    def _prepared(
+        self, runtime: str | None, contexts: frozenset[str] | None
+    ) -> "Steps[CompiledFlags]":
+        seen: dict[str, CompiledFlag] = {}
+        for flag in self._flags:
+            is_for = contexts is None or not flag.contexts or not flag.contexts.isdisjoint(contexts)
+            if is_for and flag.runtime in (None, runtime):
+                seen[flag.key] = flag
+            yield
+        flags = yield from CompiledFlags._made(
+            tuple(seen.values()), self._all_group_types, seen.keys(), self._disabled
+        )
+        if len(self._audiences) >= _MAX_AUDIENCES:
+            self._audiences.clear()
+        self._audiences[runtime, contexts] = flags
+        return flags
 
     def answers(
         self, context: EvaluationContext, keys: Collection[str] | None = None

@@ -6,7 +6,7 @@ judge differently is marked with ``ensure_experience_continuity``, at which ever
 server. SDKs differ in what they judge alike, hence a document for each that is known.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -15,16 +15,16 @@ import orjson
 
 from .compilation import CompiledProject, flag_filters, sound_cohorts
 from .compiler import CompiledFlag
-from .model import Condition, FlagDefinition, PropertyFilter, PropertyGroup
+from .model import CohortDefinition, Condition, FlagDefinition, PropertyFilter, PropertyGroup
 from .parse import PROPERTY_TYPES, aggregation, is_alone, leaves, source
 from .portable import Sdk, is_portable, value_differs
 from .project import ParsedProject
+from .steps import Steps, stepwise
 from .values import encoded
 
 ORIGINAL = "original_filters"
 """A member that no SDK reads: the rules as they are stored, where others are sent."""
 
-_SLICE = 256
 _NEVER_GIVEN = "$flagstream_asks_server"
 
 
@@ -51,39 +51,43 @@ class _Fragment:
     documents: Mapping[Sdk, bytes]
 
 
+@stepwise
 def local_definitions(
     project: CompiledProject, *, remembers_groups: bool, before: LocalDefinitions | None = None
-) -> LocalDefinitions:
+) -> Steps[LocalDefinitions]:
     """
-    Make the documents: inactive flags are in them, deleted ones and mere configuration not.
+    Make the documents, flag by flag.
 
-    A row that cannot be read is left out, which makes SDKs ask the server as well.
+    Inactive flags are in them, deleted ones and mere configuration are not. A row that cannot be
+    read is left out, which makes SDKs ask the server as well.
 
     Args:
         remembers_groups: Groups that a request leaves out may be filled from the session's.
         before: What was made last; what has not changed since is taken from there.
     """
-    local = _Local(project, remembers_groups=remembers_groups)
+    sound = yield from sound_cohorts.steps(project.parsed)
+    local = _Local(project, sound, remembers_groups=remembers_groups)
     known: Mapping[str, _Fragment] = {} if before is None else before.fragments
-    fragments = {
-        key: local.fragment(definition, known.get(key))
-        for key, definition in project.parsed.flags.items()
-        if not definition.is_remote_configuration
-    }
-    rest = orjson.dumps(local.rest(), option=orjson.OPT_SORT_KEYS)[1:]
-    documents = {
-        sdk: _written([each.documents[sdk] for each in fragments.values()], rest) for sdk in Sdk
-    }
+    fragments: dict[str, _Fragment] = {}
+    for key, definition in project.parsed.flags.items():
+        if not definition.is_remote_configuration:
+            fragments[key] = local.fragment(definition, known.get(key))
+        yield
+    rest = orjson.dumps((yield from local.rest()), option=orjson.OPT_SORT_KEYS)[1:]
+    documents: dict[Sdk, bytes] = {}
+    for sdk in Sdk:
+        documents[sdk] = yield from _written(fragments.values(), sdk, rest)
     return LocalDefinitions(documents=documents, fragments=fragments)
 
 
-def _written(flags: Sequence[bytes], rest: bytes) -> bytes:
-    """Write slice by slice: megabytes at once would hold up requests in other threads."""
-    document = BytesIO()
+def _written(fragments: Iterable[_Fragment], sdk: Sdk, rest: bytes) -> Steps[bytes]:
+    document, separator = BytesIO(), b""
     document.write(b'{"flags":[')
-    for first in range(0, len(flags), _SLICE):
-        document.write(b"," if first else b"")
-        document.write(b",".join(flags[first : first + _SLICE]))
+    for fragment in fragments:
+        document.write(separator)
+        document.write(fragment.documents[sdk])
+        separator = b","
+        yield
     document.write(b"],")
     document.write(rest)
     return document.getvalue()
@@ -92,26 +96,32 @@ def _written(flags: Sequence[bytes], rest: bytes) -> bytes:
 class _Local:
     """Decides what an SDK may decide alone."""
 
-    def __init__(self, project: CompiledProject, *, remembers_groups: bool) -> None:
+    def __init__(
+        self,
+        project: CompiledProject,
+        sound: Iterable[CohortDefinition],
+        *,
+        remembers_groups: bool,
+    ) -> None:
         self._parsed: ParsedProject = project.parsed
         self._compiled = project.by_key
         self._missing = project.missing
         self._remembers_groups = remembers_groups
-        self._cohorts = {
-            each.id: each for each in sound_cohorts(project.parsed) if not each.is_static
-        }
+        self._cohorts = {each.id: each for each in sound if not each.is_static}
         self._asking: dict[tuple[str, Sdk], bool] = {}
         self._differing: dict[tuple[int, Sdk], bool] = {}
 
-    def rest(self) -> dict[str, Any]:
+    def rest(self) -> Steps[dict[str, Any]]:
         """Make the members beside the flags."""
-        portable, others = dict[str, Any](), dict[str, Any]()
+        portable, others = dict[str, orjson.Fragment](), dict[str, orjson.Fragment]()
         for key, each in self._cohorts.items():
             rules = self._property_group(each.filters.properties)
             if is_portable(each):
-                portable[str(key)] = rules
+                portable[str(key)] = orjson.Fragment(encoded(rules))
             else:
-                others[str(key)] = {**rules, "group_type_index": each.group_type_index}
+                rules["group_type_index"] = each.group_type_index
+                others[str(key)] = orjson.Fragment(encoded(rules))
+            yield
         return {
             "group_type_mapping": {
                 str(index): name for name, index in self._parsed.group_types.items()

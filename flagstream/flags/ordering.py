@@ -4,10 +4,13 @@ from collections import defaultdict, deque
 from collections.abc import Collection, Mapping
 from typing import TypeVar
 
+from .steps import Steps, stepwise
+
 _K = TypeVar("_K")
 
 
-def dependencies_first(graph: Mapping[_K, Collection[_K]]) -> list[_K]:
+@stepwise
+def dependencies_first(graph: Mapping[_K, Collection[_K]]) -> Steps[list[_K]]:
     """
     Sort so that everything comes behind what it depends on.
 
@@ -21,11 +24,13 @@ def dependencies_first(graph: Mapping[_K, Collection[_K]]) -> list[_K]:
     Source:
         Kahn, Topological sorting of large networks, 1962.
     """
-    missing = {each: len(set(needed)) for each, needed in graph.items()}
+    missing: dict[_K, int] = {}
     dependents: defaultdict[_K, list[_K]] = defaultdict(list)
     for each, needed in graph.items():
+        missing[each] = len(set(needed))
         for other in set(needed):
             dependents[other].append(each)
+        yield
     ready = deque(each for each, count in missing.items() if count == 0)
     ordered: list[_K] = []
     while ready:
@@ -34,4 +39,5 @@ def dependencies_first(graph: Mapping[_K, Collection[_K]]) -> list[_K]:
             missing[dependent] -= 1
             if missing[dependent] == 0:
                 ready.append(dependent)
+        yield
     return ordered

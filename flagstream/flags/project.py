@@ -1,6 +1,6 @@
 """A project's definitions parsed: what can be read of them, and what is wrong with the rest."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -9,6 +9,7 @@ from flagstream.errors import InvalidDefinitionError, Problem
 from .model import CohortDefinition, FlagDefinition, PropertyFilter
 from .operators import Matching
 from .parse import parse_cohort, parse_flag
+from .steps import Steps, stepwise
 from .walk import Row
 
 UTC = ZoneInfo("UTC")
@@ -76,9 +77,12 @@ class ParsedProject:
         return key in self.problems and self.rows[key].get("active") is False
 
 
-def parse_project(definitions: Definitions, before: ParsedProject | None = None) -> ParsedProject:
+@stepwise
+def parse_project(
+    definitions: Definitions, before: ParsedProject | None = None
+) -> Steps[ParsedProject]:
     """
-    Parse all definitions of a project. Total.
+    Parse all definitions of a project, flag by flag. Total.
 
     Args:
         before: What was parsed last. Rows that have not changed are not parsed again, and of a
@@ -87,6 +91,7 @@ def parse_project(definitions: Definitions, before: ParsedProject | None = None)
     flags: dict[str, FlagDefinition] = {}
     problems: dict[str, Sequence[Problem]] = {}
     for key, row in definitions.flags.items():
+        yield
         if row.get("deleted", False) is True:
             continue
         known = None if before is None else before.flags.get(key)
@@ -100,11 +105,11 @@ def parse_project(definitions: Definitions, before: ParsedProject | None = None)
             problems[key] = found
     return ParsedProject(
         flags=flags,
-        cohorts=dict(_readable(definitions.cohorts, before)),
+        cohorts=(yield from _readable(definitions.cohorts, before)),
         cohort_rows=definitions.cohorts,
         problems=problems,
         rows=definitions.flags,
-        keys_by_id=_keys_by_id(definitions.flags, flags, problems),
+        keys_by_id=(yield from _keys_by_id(definitions.flags, flags, problems)),
         group_types=definitions.group_types,
         matching=Matching(
             definitions.property_matching_version, time_zone(definitions.timezone) or UTC
@@ -113,12 +118,18 @@ def parse_project(definitions: Definitions, before: ParsedProject | None = None)
 
 
 def _keys_by_id(
-    rows: Mapping[str, Row], flags: Mapping[str, FlagDefinition], unreadable: Iterable[str]
-) -> Mapping[str, str]:
+    rows: Mapping[str, Row],
+    flags: Mapping[str, FlagDefinition],
+    problems: Mapping[str, Sequence[Problem]],
+) -> Steps[Mapping[str, str]]:
     """Name the flags by their ids, also those that cannot be read: they are not missing."""
-    ids = {key: rows[key].get("id") for key in unreadable}
-    ids.update((key, flag.id) for key, flag in flags.items())
-    return {str(flag_id): key for key, flag_id in ids.items() if type(flag_id) is int and flag_id}
+    keys: dict[str, str] = {}
+    for key in {**problems, **flags}:
+        flag_id = flags[key].id if key in flags else rows[key].get("id")
+        if type(flag_id) is int and flag_id:
+            keys[str(flag_id)] = key
+        yield
+    return keys
 
 
 def _parsed(
@@ -132,19 +143,26 @@ def _parsed(
 
 def _readable(
     rows: Mapping[int, Row], before: ParsedProject | None
-) -> Iterator[tuple[int, CohortDefinition]]:
+) -> Steps[Mapping[int, CohortDefinition]]:
     """Read cohorts; one that cannot be read is as if there were none: flags that name it fail."""
+    cohorts: dict[int, CohortDefinition] = {}
     for cohort_id, row in rows.items():
+        yield
         if before is not None and before.cohort_rows.get(cohort_id) is row:
-            if cohort_id in before.cohorts:
-                yield cohort_id, before.cohorts[cohort_id]
-            continue
-        try:
-            cohort = parse_cohort(row)
-        except InvalidDefinitionError:
-            continue
-        if not cohort.deleted:
-            yield cohort_id, cohort
+            cohort = before.cohorts.get(cohort_id)
+        else:
+            cohort = _parsed_cohort(row)
+        if cohort is not None:
+            cohorts[cohort_id] = cohort
+    return cohorts
+
+
+def _parsed_cohort(row: Row) -> CohortDefinition | None:
+    try:
+        cohort = parse_cohort(row)
+    except InvalidDefinitionError:
+        return None
+    return None if cohort.deleted else cohort
 
 
 def time_zone(name: str) -> ZoneInfo | None:

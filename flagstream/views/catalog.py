@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -12,9 +11,13 @@ import msgspec
 from flagstream.flags import (
     CompiledFlags,
     Definitions,
+    LocalDefinitions,
+    Sdk,
+    Steps,
     compile_project,
     local_definitions,
     parse_project,
+    stepwise,
 )
 from flagstream.ports import ProjectSettings, ProjectSnapshot
 from flagstream.state.definitions import DefinitionState, Kind
@@ -23,15 +26,20 @@ from flagstream.topics import Table, key_parts, record_key
 
 from .layout import range_of, table_key
 from .store import ViewStore
-from .swapping import let_go, make_apart
+from .swapping import in_slices, let_go, uncollected
 
 logger = logging.getLogger(__name__)
 
 _NO_TYPES = GroupTypesState(version=0)
+_HASHED_AT_ONCE = 65_536  # bytes, well under a millisecond
 
 
 class StoredCatalog:
-    """The snapshots of all projects that have definitions or group types."""
+    """
+    The snapshots of all projects that have definitions or group types.
+
+    Some have thousands of flags: work on a project is in steps, between which others are let in.
+    """
 
     def __init__(self, store: ViewStore) -> None:
         self._store = store
@@ -57,7 +65,7 @@ class StoredCatalog:
             self.mark(int(key_parts(key[1:])[0]) for key in keys)
 
     async def refresh(self) -> None:
-        """Make the snapshots of all marked projects, in a thread: some have thousands of flags."""
+        """Make the snapshots of all marked projects."""
         async with self._refreshing:
             while self._changed:
                 project_id = self._changed.pop()
@@ -65,24 +73,26 @@ class StoredCatalog:
 
     async def _refresh(self, project_id: int) -> None:
         try:
-            made = await asyncio.to_thread(make_apart, partial(self._snapshot, project_id))
+            with uncollected():
+                made = await in_slices(self._snapshot(project_id))
         except Exception:
             # Whatever an odd definition does, the others and the follower go on.
             logger.exception("definitions do not compile", extra={"project_id": project_id})
             return
         before = [self._snapshots.pop(project_id, None)]
         self._snapshots[project_id] = made
-        await asyncio.to_thread(let_go, before)
+        await in_slices(let_go(before))
 
-    def _snapshot(self, project_id: int) -> ProjectSnapshot:
+    def _snapshot(self, project_id: int) -> Steps[ProjectSnapshot]:
         raw = self._store.get(table_key(Table.GROUP_TYPES, record_key(project_id)))
         types = _NO_TYPES if raw is None else GroupTypesState.from_bytes(raw)
         before = self._snapshots.get(project_id)
-        made = snapshot(types, self._bodies(project_id), before)
-        _report(project_id, made, before)
+        bodies = yield from self._bodies(project_id)
+        made = yield from snapshot.steps(types, bodies, before)
+        yield from _report(project_id, made, before)
         return made
 
-    def _bodies(self, project_id: int) -> Mapping[tuple[str, str], Mapping[str, Any]]:
+    def _bodies(self, project_id: int) -> Steps[Mapping[tuple[str, str], Mapping[str, Any]]]:
         """Read a project's definitions; those that have not changed are the same objects."""
         bodies = {}
         for key, raw in self._store.items(*range_of(Table.DEFINITIONS, project_id)):
@@ -92,6 +102,7 @@ class StoredCatalog:
                 body = DefinitionState.from_bytes(raw).body
                 known = self._decoded[key] = _Decoded(raw, (str(kind), str(name)), body)
             bodies[known.place] = known.body
+            yield
         return bodies
 
 
@@ -101,32 +112,41 @@ class _Decoded(NamedTuple):
     body: Mapping[str, Any]
 
 
-def _report(project_id: int, made: ProjectSnapshot, before: ProjectSnapshot | None) -> None:
+def _report(project_id: int, made: ProjectSnapshot, before: ProjectSnapshot | None) -> Steps[None]:
     """Tell the operator once of each flag whose definition cannot be read."""
     known = {} if before is None else before.flags.problems
     for key, problems in made.flags.problems.items():
         if known.get(key) != problems:
             facts = {"project_id": project_id, "flag": key, "problems": list(map(str, problems))}
             logger.warning("a flag's definition cannot be read", extra=facts)
+        yield
 
 
+@stepwise
 def snapshot(
     types: GroupTypesState,
     bodies: Mapping[tuple[str, str], Mapping[str, Any]],
     before: ProjectSnapshot | None = None,
-) -> ProjectSnapshot:
+) -> Steps[ProjectSnapshot]:
     """
-    Compile a project.
+    Compile a project, flag by flag.
 
     Args:
         bodies: Of its definitions by kind and id.
         before: The last snapshot; what has not changed since is taken from there, and a flag whose
             new definition cannot be read keeps the last good one.
     """
-    rows = {name: body for (kind, name), body in bodies.items() if kind == Kind.FLAG}
-    cohorts = {body["id"]: body for (kind, _), body in bodies.items() if kind == Kind.COHORT}
-    body = next((body for (kind, _), body in bodies.items() if kind == Kind.PROJECT), {})
-    settings = msgspec.convert(body, ProjectSettings)
+    rows: dict[str, Mapping[str, Any]] = {}
+    cohorts: dict[int, Mapping[str, Any]] = {}
+    settings = ProjectSettings()
+    for (kind, name), body in bodies.items():
+        if kind == Kind.FLAG:
+            rows[name] = body
+        elif kind == Kind.COHORT:
+            cohorts[body["id"]] = body
+        elif kind == Kind.PROJECT:
+            settings = msgspec.convert(body, ProjectSettings)
+        yield
     definitions = Definitions(
         flags=rows,
         cohorts=cohorts,
@@ -135,9 +155,12 @@ def snapshot(
         property_matching_version=settings.property_matching_version,
     )
     known = None if before is None else before.project
-    parsed = parse_project(definitions, None if known is None else known.parsed)
-    project = compile_project(parsed, known)
-    local = local_definitions(
+    parsed = yield from parse_project.steps(definitions, None if known is None else known.parsed)
+    project = yield from compile_project.steps(parsed, known)
+    flags = yield from CompiledFlags.steps_of(project)
+    if before is not None:
+        yield from flags.prepare(before.flags)
+    local = yield from local_definitions.steps(
         project,
         remembers_groups=settings.remember_active_groups,
         before=None if before is None else before.local_definitions,
@@ -147,10 +170,19 @@ def snapshot(
         group_types=types,
         flag_rows=rows,
         cohort_rows=cohorts,
-        flags=CompiledFlags.of(project),
+        flags=flags,
         project=project,
         local_definitions=local,
-        etags={
-            sdk: hashlib.sha256(document).hexdigest() for sdk, document in local.documents.items()
-        },
+        etags=(yield from _etags(local)),
     )
+
+
+def _etags(local: LocalDefinitions) -> Steps[Mapping[Sdk, str]]:
+    etags: dict[Sdk, str] = {}
+    for sdk, document in local.documents.items():
+        digest, view = hashlib.sha256(), memoryview(document)
+        for first in range(0, len(view), _HASHED_AT_ONCE):
+            digest.update(view[first : first + _HASHED_AT_ONCE])
+            yield
+        etags[sdk] = digest.hexdigest()
+    return etags

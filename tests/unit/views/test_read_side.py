@@ -172,11 +172,8 @@ class TestCatalog:
         """
         Definitions that come together are compiled together.
         """
-        compiled = []
-        monkeypatch.setattr(
-            "flagstream.views.catalog.snapshot",
-            lambda *args: compiled.append(args) or snapshot(*args),
-        )
+        compiled, steps = [], snapshot.steps
+        monkeypatch.setattr(snapshot, "steps", lambda *args: compiled.append(args) or steps(*args))
         async with reading() as side:
             compiled.clear()
             for number in range(20):
@@ -185,6 +182,21 @@ class TestCatalog:
             assert await seen(side, Table.DEFINITIONS, version)
 
         assert 1 == len(compiled)
+
+    async def test_what_audiences_see_is_ready(self, reading, write, monkeypatch):
+        """
+        No request waits until what its audience sees is made anew, as others saw the same before.
+        """
+        write(Table.DEFINITIONS, (1, "flag", "beta"), flag(evaluation_runtime="server"))
+        async with reading() as side:
+            assert () == side.catalog.project(1).flags.visible("client", ()).keys
+            assert ("beta",) == side.catalog.project(1).flags.visible("server", ()).keys
+            new = flag(key="new", evaluation_runtime="server")
+            version = write(Table.DEFINITIONS, (1, "flag", "new"), new)
+            assert await seen(side, Table.DEFINITIONS, version)
+            # With what makes them on demand taken away.
+            monkeypatch.delattr("flagstream.flags.compiled_flags.finished")
+            assert ("beta", "new") == side.catalog.project(1).flags.visible("server", ()).keys
 
     async def test_the_last_good_definition_stays(self, reading, write, warnings):
         """

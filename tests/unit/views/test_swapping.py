@@ -1,12 +1,14 @@
 """Large snapshots made and freed without holding up requests."""
 
+import asyncio
 import gc
-import sys
 import weakref
+from time import perf_counter
 
 import pytest
 
-from flagstream.views.swapping import SPARED_THRESHOLD, let_go, make_apart
+from flagstream.flags import Steps, finished
+from flagstream.views.swapping import SPARED_THRESHOLD, in_slices, let_go, uncollected
 
 
 class Piece:
@@ -25,12 +27,54 @@ def spared():
     gc.unfreeze()
 
 
-class TestMake:
+class TestSlices:
+    async def test_others_are_let_in(self):
+        """
+        Between steps that take their time, whoever waits gets its turn.
+        """
+        seen: list[int] = []
+
+        def steps() -> Steps[int]:
+            for number in range(3):
+                end = perf_counter() + 0.001
+                while perf_counter() < end:
+                    pass
+                seen.append(number)
+                yield
+            return len(seen)
+
+        async def others():
+            while len(seen) < 3:
+                turns.append(len(seen))
+                await asyncio.sleep(0)
+
+        turns: list[int] = []
+        done, _ = await asyncio.gather(in_slices(steps()), others())
+
+        assert 3 == done
+        assert {1, 2} <= set(turns)
+
+    async def test_a_failure_passes(self):
+        """
+        Who waits is told when a step fails.
+        """
+
+        def steps() -> Steps[int]:
+            yield
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            await in_slices(steps())
+
+
+class TestUncollected:
     def test_collector_is_left_alone(self):
         """
         Where the collector is not spared anything, it goes on.
         """
-        assert make_apart(gc.isenabled)
+        with uncollected():
+            assert gc.isenabled()
+
         assert 0 == gc.get_freeze_count()
 
     def test_made_without_the_collector(self, spared):
@@ -38,32 +82,22 @@ class TestMake:
         What is made is spared the collector, which goes on afterwards.
         """
         before = gc.get_freeze_count()
-        was_enabled, made = make_apart(lambda: (gc.isenabled(), [Piece() for _ in range(1_000)]))
+        with uncollected():
+            was_enabled, made = gc.isenabled(), [Piece() for _ in range(1_000)]
 
         assert not was_enabled
         assert gc.isenabled()
         assert 1_000 == len(made)
         assert before + 1_000 <= gc.get_freeze_count()
 
-    def test_threads_take_short_turns_meanwhile(self):
-        """
-        Requests wait for a fraction of a millisecond while something is made, and only then.
-        """
-        usual_s = sys.getswitchinterval()
-
-        assert usual_s > 0.001 > make_apart(sys.getswitchinterval)
-        assert usual_s == sys.getswitchinterval()
-
     def test_a_failure_passes(self, spared):
         """
         All is as before also where nothing could be made.
         """
-        usual_s = sys.getswitchinterval()
-        with pytest.raises(ZeroDivisionError):
-            make_apart(lambda: 1 // 0)
+        with pytest.raises(ZeroDivisionError), uncollected():
+            raise ZeroDivisionError
 
         assert gc.isenabled()
-        assert usual_s == sys.getswitchinterval()
 
 
 class TestLetGo:
@@ -73,7 +107,7 @@ class TestLetGo:
         """
         pieces = [Piece() for _ in range(10)]
         seen = [weakref.ref(piece) for piece in pieces]
-        let_go(pieces)
+        finished(let_go(pieces))
 
         assert {None} == {each() for each in seen}
 
@@ -88,7 +122,7 @@ class TestLetGo:
         root.again = tuple(leaves)
         pieces = [root]
         del leaves, root
-        let_go(pieces)
+        finished(let_go(pieces))
 
         assert {None} == {each() for each in seen}
 
@@ -98,6 +132,6 @@ class TestLetGo:
         """
         kept = [Piece()]
         holder = [{"kept": kept}]
-        let_go(holder)
+        finished(let_go(holder))
 
         assert 1 == len(kept)
