@@ -39,7 +39,8 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "topic_replication_factor": settings.kafka_replication,
         "topic_disable_leader": True,
         "broker_commit_interval": 0.2,
-        "broker_heartbeat_interval": 3.0,
+        # Whoever stays learns by a heartbeat that it has to join anew, and everybody waits for it.
+        "broker_heartbeat_interval": 1.0,
         # A killed worker's partitions stand still for so long, also if it is back at once; with
         # less a worker is evicted that is merely busy.
         "broker_session_timeout": 10.0,
@@ -103,6 +104,7 @@ class Consumer(stock.Consumer):
     _has_sought = False
     _is_positioned = False
     _seeks = 0
+    _fetched_after = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -150,18 +152,22 @@ class Consumer(stock.Consumer):
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's signature
         async with self._fetching:
+            active = active_partitions or set()
             if not self._is_positioned:
+                # What is fetched is passed: no source record may be that nobody would deliver.
+                active = {tp for tp in active if self._is_changelog_tp(tp)}
                 timeout = min(timeout, _UNPOSITIONED_FETCH_S)
-            records = await super()._getmany(active_partitions, timeout)
-            if self._is_positioned:
-                return records
-            return {tp: batch for tp, batch in records.items() if self._is_changelog_tp(tp)}
+            self._fetched_after = self._seeks
+            if active:
+                return await super()._getmany(active, timeout)
+        await asyncio.sleep(timeout)
+        return {}
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 -- Faust's signature
         """Fetch and deliver, unless a seek has voided the rest of what was fetched."""
-        seeks = self._seeks
         async for tp, message in super().getmany(timeout):
-            if self._is_changelog_tp(tp) or (self._is_positioned and seeks == self._seeks):
+            is_valid = self._is_positioned and self._fetched_after == self._seeks
+            if is_valid or self._is_changelog_tp(tp):
                 yield tp, message
 
     async def commit(self, *args: Any, **kwargs: Any) -> bool:
