@@ -10,7 +10,8 @@ from flagstream.ingest import Continuity, Ingest
 from flagstream.management import Management
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
-from flagstream.routes.table import add_routes
+from flagstream.routes.position import CatchUp
+from flagstream.routes.table import add_health, add_routes
 from flagstream.settings import Settings
 
 
@@ -35,6 +36,14 @@ class Services:
     warnings: ports.Warnings
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
+
+
+def create_health_app(is_ready: Callable[[], bool]) -> web.Application:
+    """Wire what a process serves that answers nothing but how it is."""
+    app = web.Application()
+    app[keys.IS_READY] = is_ready
+    add_health(app)
+    return app
 
 
 # The request itself is answered right in any case; what is waited for is the next one.
@@ -86,6 +95,11 @@ def create_app(services: Services) -> web.Application:
             services.admission,
             clock_ms=services.clock_ms,
             wait_timeout_s=min(services.settings.wait_timeout_s, _CONTINUITY_WAIT_S),
+        ),
+        catch_up=CatchUp(
+            progress=services.progress,
+            partitions=services.settings.partitions,
+            timeout_s=services.settings.wait_timeout_s,
         ),
         projects=services.projects,
         clock_ms=services.clock_ms,

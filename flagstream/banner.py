@@ -29,6 +29,14 @@ _GROUPS = """\
     -H "Authorization: Bearer {bearer}\""""
 
 
+_WORKER_TEMPLATE = """
+flagstream folds what comes in at {broker}
+
+  how it is    {url}/_readiness
+  metrics      {url}/metrics
+"""
+
+
 def server_url(settings: Settings, port: int) -> str:
     """Write the address under which this machine reaches the server."""
     host = _LOOPBACKS.get(settings.host, settings.host)
@@ -60,3 +68,8 @@ def banner(settings: Settings, token: str, port: int) -> str:
         data=settings.broker_url or settings.data_dir.absolute(),
         commands=commands,
     )
+
+
+def worker_banner(settings: Settings, port: int) -> str:
+    """Write what a process says that answers no requests; *port* likewise."""
+    return _WORKER_TEMPLATE.format(broker=settings.broker_url, url=server_url(settings, port))

@@ -1,6 +1,6 @@
 """What HTTP needs from the rest: protocols, and the values that cross them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -68,10 +68,14 @@ class RecordSink(Protocol):
 
 
 class LogReader(Protocol):
-    """Reads topics without a group and without committing anything."""
+    """Reads topics without committing anything."""
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
         """Read per partition the first offset kept and the next one to be written."""
+        ...
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Read the agents' next offsets; those of partitions where one was committed."""
         ...
 
     def follow(self, positions: Mapping[TopicPartition, int]) -> AsyncIterator[Sequence[LogRecord]]:

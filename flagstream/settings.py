@@ -30,6 +30,7 @@ class Settings(BaseModel):
 
     Attributes:
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
+        role: ``worker`` folds and answers nothing but how it is, ``api`` answers and folds nothing.
         kafka_security: How the brokers are reached, by TLS and with a name and password or not.
         kafka_ca_file: PEM of who signs the brokers' certificates; empty for the system's.
         kafka_certificate_file: PEM of our own certificate and its key; empty for none.
@@ -49,6 +50,7 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
+    role: Annotated[Literal["all", "worker", "api"], Field(validate_default=True)] = "all"
     kafka_replication: Count = 1
     kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -67,10 +69,22 @@ class Settings(BaseModel):
     max_json_depth: Count = 64
     max_lag_changes: Count = 50_000
     max_lag_s: Seconds = 2.0
+    kafka_max_lag_s: Seconds = 30.0
     wait_timeout_s: Seconds = 2.0
     stop_timeout_s: Seconds = 8.0
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000
+
+    @field_validator("role")
+    @classmethod
+    def _is_possible(cls, value: str, info: ValidationInfo) -> str:
+        if value != "all" and not info.data.get("broker_url"):
+            raise PydanticCustomError("alone", "expected all, as the embedded log has one process")
+        if value == "api" and not (info.data.get("project_token") and info.data.get("secret_key")):
+            raise PydanticCustomError(
+                "unshared", "expected project_token and secret_key with it, the same on every node"
+            )
+        return value
 
     @field_validator("kafka_username", "kafka_password")
     @classmethod

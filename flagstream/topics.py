@@ -113,3 +113,8 @@ def version_of(epoch: int, offset: int) -> int:
 def epoch_of(version: int) -> int:
     """Read the epoch out of what :func:`version_of` made."""
     return version >> _OFFSET_BITS
+
+
+def offset_of(version: int) -> int:
+    """Read the offset likewise."""
+    return version & ((1 << _OFFSET_BITS) - 1)

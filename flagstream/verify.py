@@ -64,7 +64,13 @@ async def _verify_table(
     changelog = {key: state for key, state in states.items() if state is not None}
     source = [record async for record in scan(log.reader, table.source)]
     # A killed server folds the rest when it starts again.
-    pending = {record.key for record in source if record.offset >= _committed(record, log)}
+    places = {TopicPartition(record.topic, record.partition) for record in source}
+    committed = await log.reader.committed(places)
+    pending = {
+        record.key
+        for record in source
+        if record.offset >= committed.get(TopicPartition(record.topic, record.partition), 0)
+    }
     base = {} if _is_whole(source) else changelog
     compared: dict[str, Mapping[bytes, bytes]] = {
         "the fold of the log": _folded(table, source, log, base),
@@ -95,10 +101,6 @@ def _folded(
         elif outcome.dead is None:
             states.pop(key, None)
     return states
-
-
-def _committed(record: LogRecord, log: OpenLog) -> int:
-    return log.committed.get(TopicPartition(record.topic, record.partition), 0)
 
 
 def _is_whole(source: Sequence[LogRecord]) -> bool:

@@ -19,19 +19,19 @@ from aiohttp import web
 
 from flagstream import telemetry
 from flagstream.agents import Folding, register
-from flagstream.api import Services, create_app
-from flagstream.banner import banner
+from flagstream.api import Services, create_app, create_health_app
+from flagstream.banner import banner, worker_banner
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError, UnavailableError
 from flagstream.expiry import forget_for_ever
 from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
-from flagstream.ports import Append, Position, Project, RecordSink
+from flagstream.ports import Append, Position, RecordSink
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.views import SPARED_THRESHOLD, ReadSide, Watermarks
+from flagstream.views import SPARED_THRESHOLD, Peers, ReadSide, Watermarks
 
 _DAY_S = 86_400
 _FORGET_INTERVAL_S = 3_600
@@ -65,14 +65,18 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _begin_stop, stop, overdue)
     async with running(settings) as node:
-        sys.stdout.write(banner(settings, node.project.token, node.port) + "\n")
+        sys.stdout.write(_banner(settings, node.port) + "\n")
         sys.stdout.flush()
         spare_the_collector()
         # Requests must not wait 5 ms each time the consumer's or the writer's thread has a turn.
         sys.setswitchinterval(0.0005)
-        await node.app.wait(stop.wait())
-        if node.app.crashed:
-            raise UnavailableError(f"An agent ended: {node.app.crash_reason!r}")
+        await node.wait(stop)
+
+
+def _banner(settings: Settings, port: int) -> str:
+    if settings.role == "worker":
+        return worker_banner(settings, port)
+    return banner(settings, default_project(settings).token, port)
 
 
 def spare_the_collector() -> None:
@@ -105,11 +109,25 @@ class Node:
 
     Attributes:
         port: That HTTP was bound to.
+        app: Of the agents; None where none run here.
     """
 
-    project: Project
     port: int
-    app: faust.App
+    app: faust.App | None
+
+    async def wait(self, stop: asyncio.Event) -> None:
+        """
+        Wait until it is to stop.
+
+        Raises:
+            UnavailableError: An agent has ended.
+        """
+        if self.app is None:
+            await stop.wait()
+            return
+        await self.app.wait(stop.wait())
+        if self.app.crashed:
+            raise UnavailableError(f"An agent ended: {self.app.crash_reason!r}")
 
 
 @asynccontextmanager
@@ -117,34 +135,62 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
     """
     Start everything, in the order in which it needs each other; stop in the reverse order.
 
-    HTTP answers from the first moment: 503 until everything in the log is folded and visible.
+    HTTP answers from the first moment: 503 until everything in the log is folded and visible, or
+    without agents until everything that was folded is visible.
     """
-    project = default_project(settings)
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(opened(settings))
-        reads = await ReadSide.open(settings, log.reader)
-        stack.push_async_callback(reads.stop)
-        await _begin(reads.progress, log)
-        await reads.start()
-        app = _faust_app(settings, log, reads.progress)
-        sink = _TrackedSink(log.sink, reads.progress)
-        http = _http_app(settings, DeadLetterBox(log.reader, sink), sink, reads, project)
-        port = await _listen(http, settings, stack)
+        if settings.role == "worker":
+            yield await _start_worker(settings, log, stack)
+        else:
+            yield await _start_api(settings, log, stack)
+
+
+async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"data_dir: {settings.data_dir}: {error.strerror}") from None
+    progress = Watermarks.of(settings)
+    await _begin(progress, log)
+    # It has no views that could be behind.
+    peers = asyncio.create_task(Peers(log.reader, progress, lambda *_: True).run(), name="peers")
+    stack.callback(peers.cancel)
+    app = _faust_app(settings, log, progress)
+    health = create_health_app(lambda: bool(app.tables.actives_ready))
+    port = await _listen(health, settings, stack)
+    stack.push_async_callback(app.stop)
+    await app.start()
+    return Node(port=port, app=app)
+
+
+async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+    reads = await ReadSide.open(settings, log.reader)
+    stack.push_async_callback(reads.stop)
+    await _begin(reads.progress, log)
+    await reads.start()
+    app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
+    sink = _TrackedSink(log.sink, reads.progress)
+    http = _http_app(settings, DeadLetterBox(log.reader, sink), sink, reads)
+    port = await _listen(http, settings, stack)
+    if app is not None:
         stack.push_async_callback(app.stop)
         await app.start()
-        await reads.ready()
+    await reads.ready()
+    if app is not None:
         await _backlog_folded(reads.progress, log)
-        reads.progress.open()
-        await stack.enter_async_context(_forgetting(settings, sink, reads))
         # Runs first at the end: what was accepted is folded before the agents stop.
         stack.push_async_callback(_drain, settings, reads.progress, log)
-        yield Node(project=project, port=port, app=app)
+    reads.progress.open()
+    await stack.enter_async_context(_forgetting(settings, sink, reads))
+    return Node(port=port, app=app)
 
 
 async def _begin(progress: Watermarks, log: OpenLog) -> None:
     telemetry.LAG_CHANGES.set_function(lambda: progress.lag_changes)
     telemetry.LAG_SECONDS.set_function(lambda: progress.lag_s)
-    progress.begin(await log.reader.bounds([table.source for table in Table]), log.committed)
+    bounds = await log.reader.bounds([table.source for table in Table])
+    progress.begin(bounds, await log.reader.committed(bounds))
 
 
 async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:
@@ -198,7 +244,6 @@ def _http_app(
     dead_letters: DeadLetterBox,
     sink: RecordSink,
     reads: ReadSide,
-    project: Project,
 ) -> web.Application:
     return create_app(
         Services(
@@ -208,7 +253,7 @@ def _http_app(
             catalog=reads.catalog,
             progress=reads.progress,
             admission=reads.progress,
-            projects=StaticProjects(project),
+            projects=StaticProjects(default_project(settings)),
             dead_letters=dead_letters,
             warnings=WarningSamples(),
             is_ready=lambda: reads.is_ready and reads.progress.is_open,

@@ -60,6 +60,11 @@ class Server:
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
+        self.launch()
+        until(self.is_ready, START_TIMEOUT_S)
+
+    def launch(self) -> None:
+        """Start it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "flagstream", "serve"],
@@ -67,7 +72,6 @@ class Server:
                 stdout=log,
                 stderr=log,
             )
-        until(self.is_ready, START_TIMEOUT_S)
 
     def is_ready(self) -> bool:
         """Tell whether it answers; fails if it has ended."""

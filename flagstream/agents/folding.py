@@ -38,7 +38,6 @@ class FoldProgress(Protocol):
         topic: str,
         partition: int,
         offset: int,
-        timestamp_ms: int,
         changed_version: int | None,
     ) -> None:
         """Note a folded record, and the version that it wrote to its table if it did."""
@@ -91,13 +90,12 @@ async def _fold_message(message: Message, table: Table, states: Any, folding: Fo
         outcome = _fold_into(states, REDUCERS[table], message, version)
     except Exception:  # noqa: BLE001 -- storage fails in its library's own ways
         outcome = await _fold_at_last(states, REDUCERS[table], message, version)
-    timestamp_ms = round(message.timestamp * 1000)
     if outcome.dead is not None:
         letter = DeadLetter(
             topic=message.topic,
             partition=message.partition,
             offset=message.offset,
-            timestamp_ms=timestamp_ms,
+            timestamp_ms=round(message.timestamp * 1000),
             reason=outcome.dead,
             key=message.key or b"",
             value=message.value,
@@ -108,7 +106,6 @@ async def _fold_message(message: Message, table: Table, states: Any, folding: Fo
         message.topic,
         message.partition,
         message.offset,
-        timestamp_ms,
         None if outcome.state is None or not outcome.is_news else version,
     )
 

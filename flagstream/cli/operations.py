@@ -22,6 +22,11 @@ from .options import (
 @storage_options
 @listen_options
 @broker_option
+@click.option(
+    "--role",
+    type=click.Choice(["all", "worker", "api"]),
+    help="On Kafka: fold, answer requests, or both.  [default: all]",
+)
 def serve(config: Path | None, **options: Any) -> None:
     """
     Start a server; it stops on SIGTERM or SIGINT once what it accepted is written.

@@ -44,7 +44,9 @@ storage_options = _together(
     ),
 )
 broker_option = click.option(
-    "--broker", "broker_url", help="kafka://HOST:PORT instead of the embedded log."
+    "--broker",
+    "broker_url",
+    help="kafka://HOST:PORT[;kafka://HOST:PORT…] instead of the embedded log.",
 )
 listen_options = _together(
     click.option("--host", help="Address to listen on.  [default: 127.0.0.1]"),

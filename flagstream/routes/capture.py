@@ -11,6 +11,7 @@ from flagstream.wire import Captured, Rejection, decode_body, parse_capture
 
 from . import keys
 from .auth import project_of_token
+from .position import POSITION, written
 from .responses import bytes_response, client_route, json_response
 
 _METHODS = (hdrs.METH_POST, hdrs.METH_GET)
@@ -22,7 +23,11 @@ _ACCEPTED = b'{"status":1}'
 
 
 async def capture(request: web.Request) -> web.Response:
-    """Answer once the events are durable; with ``wait=1`` once flags are answered from them."""
+    """
+    Answer once the events are durable; with ``wait=1`` once flags are answered from them.
+
+    The answer says how far a node has to be to answer flags from them.
+    """
     request.app[keys.ADMISSION].admit()
     captured = await _read(request)
     if len(captured.events) > _MANY_EVENTS:
@@ -37,7 +42,10 @@ async def capture(request: web.Request) -> web.Response:
         timeout_s = request.app[keys.SETTINGS].wait_timeout_s
         progress = request.app[keys.PROGRESS]
         answer["applied"] = await progress.wait_visible(ingested.positions, timeout_s)
-    return json_response(answer, request=request)
+    response = json_response(answer, request=request)
+    if (position := written(ingested.positions)) is not None:
+        response.headers[POSITION] = position
+    return response
 
 
 async def swallow(request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateVi
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
+from .position import CatchUp
 from .ready_answers import Answer, Answers, ReadyAnswers, answer_of, joined
 
 _NOTHING: Mapping[str, Any] = {}
@@ -236,6 +237,7 @@ class FlagService:
     answers: FlagAnswers
     catalog: Catalog
     continuity: Continuity
+    catch_up: CatchUp
     projects: Projects
     clock_ms: Callable[[], int]
     limits: Limits

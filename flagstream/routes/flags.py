@@ -19,6 +19,7 @@ from . import keys
 from .auth import known_project
 from .bodies import read_rest
 from .flag_answers import Asked, FlagAnswers, FlagService, Limits
+from .position import POSITION, STALE
 from .remote_config import DECIDE_MEMBERS
 from .responses import Handler, client_route, json_headers, route
 
@@ -63,6 +64,8 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         read = _read_again if len(raw) + len(text) <= SMALL_BYTES else _read
         asked = read(raw, text, headers.get(hdrs.CONTENT_ENCODING), service.limits)
         project = known_project(service.projects, asked.token)
+        wanted = headers.get(POSITION)
+        stale_ms = None if wanted is None else await service.catch_up.to(wanted)
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
         if snapshot.settings.is_quota_limited:
@@ -75,7 +78,10 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
             if asked.anon_distinct_id is not None:
                 await _remember(service, snapshot, whole)
             members = query.shape(service.answers, whole)
-        return _envelope(headers, members, now_ms, has_config=query.has_config)
+        response = _envelope(headers, members, now_ms, has_config=query.has_config)
+        if stale_ms is not None:
+            response.headers[STALE] = str(stale_ms)
+        return response
 
     return answer
 

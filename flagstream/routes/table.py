@@ -1,7 +1,7 @@
 """The table of all routes."""
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 
 from aiohttp import hdrs, web
@@ -28,8 +28,19 @@ _RESOURCES = (
 
 def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
     """Serve every resource, and refuse every other path and method."""
+    _add(app, chain.from_iterable(resource.routes for resource in _RESOURCES), is_ready)
+
+
+def add_health(app: web.Application) -> None:
+    """Serve nothing but health."""
+    _add(app, health.routes, _always)
+
+
+def _add(
+    app: web.Application, routes: Iterable[web.RouteDef], is_ready: Callable[[], bool]
+) -> None:
     table: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
-    for definition in chain.from_iterable(resource.routes for resource in _RESOURCES):
+    for definition in routes:
         table[definition.path][definition.method] = definition.handler
     for path, handlers in table.items():
         _add_resource(app, path, handlers, _always if path in health.PATHS else is_ready)

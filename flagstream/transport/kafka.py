@@ -1,8 +1,8 @@
-"""Apache Kafka as the log: reads without a group, and writes that wait until they are durable."""
+"""Apache Kafka as the log: reads that commit nothing, and writes that wait to be durable."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
-from flagstream.topics import partition_of
+from flagstream.topics import APP_ID, partition_of
 
 MAX_RECORD_BYTES = 4_194_304
 BATCH_RECORDS = 2_000
@@ -23,25 +23,45 @@ _READ_TIMEOUT_S = 30.0
 
 class KafkaReader:
     """
-    Reads topics; each call has a consumer of its own, so that none moves another's position.
+    Reads topics: an asynchronous context manager.
 
-    It is given what :func:`.kafka_connection.connection` makes.
+    Whatever reads records has a consumer of its own, so that none moves another's position;
+    offsets are asked for over one that stays connected.
     """
 
     def __init__(self, connection: Mapping[str, Any], partitions: int) -> None:
+        """
+        Prepare.
+
+        Args:
+            connection: What :func:`.kafka_connection.connection` makes.
+        """
         self._connection = connection
         self._partitions = partitions
+        self._asking = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        self._asker = await self._asking.enter_async_context(self._consumer(APP_ID))
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._asking.aclose()
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
         """Read per partition the first offset kept and the next one to be written."""
-        async with self._consumer() as consumer, asyncio.timeout(_READ_TIMEOUT_S):
-            partitions = [
-                KafkaTopicPartition(topic, partition)
-                for topic in topics
-                for partition in range(self._partitions)
-            ]
-            first = await consumer.beginning_offsets(partitions)
-            after_last = await consumer.end_offsets(partitions)
+        partitions = [
+            KafkaTopicPartition(topic, partition)
+            for topic in topics
+            for partition in range(self._partitions)
+        ]
+        async with _answered():
+            first = await self._asker.beginning_offsets(partitions)
+            after_last = await self._asker.end_offsets(partitions)
         return {TopicPartition(*tp): (first[tp], after_last[tp]) for tp in partitions}
 
     async def follow(
@@ -68,15 +88,12 @@ class KafkaReader:
                 records += await _fetch(consumer, limit - len(records))
         return records
 
-    async def committed(
-        self, group: str, partitions: Sequence[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
-        """Read a group's next offsets; those of partitions where it has committed one."""
-        async with self._consumer(group) as consumer, asyncio.timeout(_READ_TIMEOUT_S):
+    async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Read the agents' next offsets; those of partitions where one was committed."""
+        async with _answered():
             # Not by the admin client: that takes a coordinator which is starting for an empty one.
-            consumer.assign([KafkaTopicPartition(*partition) for partition in partitions])
             offsets = {
-                partition: await consumer.committed(KafkaTopicPartition(*partition))
+                partition: await self._asker.committed(KafkaTopicPartition(*partition))
                 for partition in partitions
             }
         return {place: offset for place, offset in offsets.items() if offset is not None}
@@ -92,12 +109,20 @@ class KafkaReader:
             max_partition_fetch_bytes=MAX_RECORD_BYTES,
         )
         try:
-            await consumer.start()
-            yield consumer
-        except (KafkaError, TimeoutError) as error:
-            raise LogUnavailableError(f"Kafka cannot be read: {error!r}") from error
+            async with _answered(None):
+                await consumer.start()
+                yield consumer
         finally:
             await consumer.stop()
+
+
+@asynccontextmanager
+async def _answered(timeout_s: float | None = _READ_TIMEOUT_S) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(timeout_s):
+            yield
+    except (KafkaError, TimeoutError) as error:
+        raise LogUnavailableError(f"Kafka cannot be read: {error!r}") from error
 
 
 def _seek(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from flagstream.ports import LogReader, RecordSink, TopicPartition
+from flagstream.ports import LogReader, RecordSink
 from flagstream.settings import Settings
-from flagstream.topics import APP_ID, Table, topic_specs
+from flagstream.topics import topic_specs
 
 from . import embedded, kafka_driver, kafka_topics
 from .kafka import KafkaReader, KafkaSink
@@ -26,14 +26,12 @@ class OpenLog:
     Attributes:
         faust_settings: For a ``faust.App`` on this log.
         epoch: Of a topic: how often it was created anew.
-        committed: Next offset to be folded of every source partition where one was committed.
     """
 
     faust_settings: Mapping[str, Any]
     sink: RecordSink
     reader: LogReader
     epoch: Callable[[str], int]
-    committed: Mapping[TopicPartition, int]
 
 
 @asynccontextmanager
@@ -63,13 +61,11 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
     try:
         for spec in topic_specs(settings.partitions):
             log.create_topic(spec.name, spec.partitions, is_compacted=spec.is_compacted)
-        committed = {place: log.committed(APP_ID, *place) for place in _source_partitions(settings)}
         yield OpenLog(
             faust_settings=embedded.faust_settings(settings),
             sink=EmbeddedSink(log),
             reader=EmbeddedReader(log),
             epoch=log.epoch,
-            committed={place: next_ for place, next_ in committed.items() if next_ is not None},
         )
     finally:
         await close_log(log)
@@ -79,21 +75,14 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
 async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
     await kafka_topics.create_topics(settings)
     connected = connection(settings)
-    reader = KafkaReader(connected, settings.partitions)
-    async with KafkaSink(connected, settings.partitions) as sink:
+    async with (
+        KafkaReader(connected, settings.partitions) as reader,
+        KafkaSink(connected, settings.partitions) as sink,
+    ):
         yield OpenLog(
             faust_settings=kafka_driver.faust_settings(settings),
             sink=sink,
             reader=reader,
             # Kafka's topics are not created anew under a running application.
             epoch=lambda _topic: 0,
-            committed=await reader.committed(APP_ID, _source_partitions(settings)),
         )
-
-
-def _source_partitions(settings: Settings) -> list[TopicPartition]:
-    return [
-        TopicPartition(table.source.value, partition)
-        for table in Table
-        for partition in range(settings.partitions)
-    ]

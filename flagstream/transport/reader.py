@@ -1,10 +1,11 @@
 """Reads of the embedded log without a group: the :class:`flagstream.ports.LogReader` on it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from flagstream.errors import LogUnavailableError
 from flagstream.ports import LogRecord, TopicPartition
+from flagstream.topics import APP_ID
 
 from .log import Log
 
@@ -27,6 +28,11 @@ class EmbeddedReader:
         ]
         bounds = {place: self._log.partition(*place).bounds for place in places}
         return {place: (found.start, found.end) for place, found in bounds.items()}
+
+    async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Read the agents' next offsets; those of partitions where one was committed."""
+        offsets = {place: self._log.committed(APP_ID, *place) for place in partitions}
+        return {place: offset for place, offset in offsets.items() if offset is not None}
 
     async def follow(
         self, positions: Mapping[TopicPartition, int]

@@ -46,6 +46,10 @@ class Follower:
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
+    def is_followed(self, place: TopicPartition, end: int) -> bool:
+        """Tell whether everything before *end* is in the store."""
+        return self._positions.get(place, 0) >= end
+
     async def run(self) -> None:
         """Follow for ever."""
         await self._begin()
@@ -85,8 +89,8 @@ class Follower:
     async def _pass_missing_tail(self, place: TopicPartition) -> None:
         position = self._positions[place]
         rest = await self._reader.read(place, position, 1)
-        if not rest and position == self._positions[place]:
-            self._ends.pop(place, None)
+        if not rest and position == self._positions[place] and place in self._ends:
+            self._positions[place] = self._ends.pop(place)
 
     def _note_progress(self) -> None:
         reached = [place for place, end in self._ends.items() if self._positions[place] >= end]

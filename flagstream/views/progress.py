@@ -4,18 +4,28 @@ import asyncio
 import math
 import time
 from bisect import insort
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from flagstream.errors import OverloadedError, UnavailableError
 from flagstream.ports import Position, TopicPartition
-from flagstream.topics import Table, epoch_of, version_of
+from flagstream.settings import Settings
+from flagstream.topics import Table, epoch_of, offset_of, version_of
 
 _TABLES = {table.source.value: table for table in Table}
 _MAX_RETRY_AFTER_S = 30
 # The first record of a log has version 0.
 _NO_VERSION = -1
+_SAMPLE_MS = 50  # how exactly the age of a backlog is known
+
+
+class _Sample(NamedTuple):
+    """When the log went on behind a place."""
+
+    end: int
+    time_ms: int
 
 
 class _Waiter(NamedTuple):
@@ -33,6 +43,7 @@ class _Partition:
         appended: Next offset to be written.
         folded: Next offset to be folded.
         oldest_ms: A time before which nothing is left to be folded.
+        samples: Of how *appended* moved, those that are not folded yet.
         changed: Version that was written to the table last.
         applied: Highest version in the views.
         unfolded: Who waits for an offset to be folded.
@@ -42,6 +53,7 @@ class _Partition:
     appended: int = 0
     folded: int = 0
     oldest_ms: int = 0
+    samples: deque[_Sample] = field(default_factory=deque[_Sample])
     changed: int = _NO_VERSION
     applied: int = _NO_VERSION
     unfolded: list[_Waiter] = field(default_factory=list)
@@ -68,7 +80,8 @@ class Watermarks:
     in the views. Nothing is polled. Records of topics without a table change no state: they are
     always visible and are not counted.
 
-    It knows the agents of this process only.
+    The agents of this process report to it. Where workers of other processes fold as well, what
+    is in the views tells that it was folded; :class:`.peers.Peers` finds out about the rest.
     """
 
     def __init__(
@@ -76,16 +89,28 @@ class Watermarks:
         *,
         max_lag_changes: int,
         max_lag_s: float,
+        has_peers: bool = False,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._max_lag_changes = max_lag_changes
         self._max_lag_s = max_lag_s
+        self._has_peers = has_peers
         self._clock_ms = clock_ms
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._lagging: set[TopicPartition] = set()
         self._lag_changes = 0
         self._waiters = 0
         self._is_open = False
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make those of a process; on Kafka it is one of several."""
+        has_peers = bool(settings.broker_url)
+        return cls(
+            max_lag_changes=settings.max_lag_changes,
+            max_lag_s=settings.kafka_max_lag_s if has_peers else settings.max_lag_s,
+            has_peers=has_peers,
+        )
 
     def begin(
         self,
@@ -123,43 +148,47 @@ class Watermarks:
             if position.topic in _TABLES:
                 self._move(position.topic_partition, appended=position.offset + 1)
 
-    def folded(
-        self,
-        topic: str,
-        partition: int,
-        offset: int,
-        timestamp_ms: int,
-        changed_version: int | None,
-    ) -> None:
+    def ends(self, ends: Mapping[TopicPartition, int]) -> None:
+        """Note where the log ends, whoever wrote it."""
+        for place, end in ends.items():
+            if place.topic in _TABLES:
+                self._move(place, appended=end)
+
+    def folded(self, topic: str, partition: int, offset: int, changed_version: int | None) -> None:
         """
         Note a record that was folded.
 
         Args:
-            timestamp_ms: Of the record; no later one of its partition is much older.
             changed_version: Of the state that was written to the table; None where nothing was,
                 or where the state was deleted.
         """
         if topic not in _TABLES:
             return
         place = TopicPartition(topic, partition)
-        self._move(place, folded=offset + 1)
-        marks = self._partitions[place]
-        marks.oldest_ms = max(marks.oldest_ms, timestamp_ms)
+        marks = self._marks(place)
         marks.changed = max(
             marks.changed, _NO_VERSION if changed_version is None else changed_version
         )
-        for waiter in _passed(marks.unfolded, offset):
-            if marks.changed <= marks.applied:
-                _wake(waiter)
-            else:
-                insort(marks.unapplied, waiter._replace(mark=marks.changed))
+        self._fold(place, offset + 1)
 
     def applied(self, table: Table, partition: int, version: int) -> None:
         """Note the highest state version of a changelog partition that is in the views."""
-        marks = self._marks(TopicPartition(table.source.value, partition))
+        place = TopicPartition(table.source.value, partition)
+        marks = self._marks(place)
         marks.applied = max(marks.applied, version)
         for waiter in _passed(marks.unapplied, marks.applied):
             _wake(waiter)
+        if self._has_peers:
+            self._fold(place, offset_of(version) + 1)
+
+    def settled(self, place: TopicPartition, offset: int) -> None:
+        """Note that everything before *offset* was folded, and is in the views."""
+        self._fold(place, offset)
+
+    def unsettled(self) -> Mapping[TopicPartition, int]:
+        """Collect the partitions that lag or are waited for, with the next offset to be folded."""
+        waited_for = {place for place, marks in self._partitions.items() if marks.unfolded}
+        return {place: self._partitions[place].folded for place in self._lagging | waited_for}
 
     def is_visible(self, position: Position) -> bool:
         """Tell whether the state that follows from this record is in the views."""
@@ -219,18 +248,38 @@ class Watermarks:
     def _marks(self, place: TopicPartition) -> _Partition:
         return self._partitions.setdefault(place, _Partition())
 
+    def _fold(self, place: TopicPartition, folded: int) -> None:
+        self._move(place, folded=folded)
+        marks = self._partitions[place]
+        for waiter in _passed(marks.unfolded, folded - 1):
+            if marks.changed <= marks.applied:
+                _wake(waiter)
+            else:
+                insort(marks.unapplied, waiter._replace(mark=marks.changed))
+
     def _move(self, place: TopicPartition, *, folded: int = 0, appended: int = 0) -> None:
         marks = self._marks(place)
-        lag = marks.lag
+        lag, end = marks.lag, marks.appended
         marks.folded = max(marks.folded, folded)
-        marks.appended = max(marks.appended, appended, marks.folded)
+        marks.appended = max(end, appended, marks.folded)
         self._lag_changes += marks.lag - lag
         if not marks.lag:
             self._lagging.discard(place)
+            marks.samples.clear()
         elif not lag:
-            # The last folded record may be hours old: what lags now has only just come.
-            marks.oldest_ms = max(marks.oldest_ms, self._clock_ms())
             self._lagging.add(place)
+            marks.oldest_ms = self._clock_ms()
+        elif marks.appended > end:
+            self._sample(marks, end)
+        while marks.samples and marks.samples[0].end <= marks.folded:
+            marks.oldest_ms = marks.samples.popleft().time_ms
+
+    def _sample(self, marks: _Partition, end: int) -> None:
+        # Not by the records' own times, which are of other machines' clocks.
+        newest_ms = marks.samples[-1].time_ms if marks.samples else marks.oldest_ms
+        now_ms = self._clock_ms()
+        if now_ms >= newest_ms + _SAMPLE_MS:
+            marks.samples.append(_Sample(end, now_ms))
 
     def _waiter(self, position: Position) -> asyncio.Future[None]:
         marks = self._marks(position.topic_partition)

@@ -13,6 +13,7 @@ from flagstream.topics import Table
 from .catalog import StoredCatalog
 from .follower import Follower
 from .merging import Merge
+from .peers import Peers
 from .progress import Watermarks
 from .state import StoredState
 from .store import ViewStore
@@ -38,12 +39,13 @@ class ReadSide:
             active_groups_ttl_days=settings.active_groups_ttl_days,
         )
         self.catalog = StoredCatalog(store)
-        self.progress = Watermarks(
-            max_lag_changes=settings.max_lag_changes, max_lag_s=settings.max_lag_s
-        )
+        self.progress = Watermarks.of(settings)
         self._store = store
         self._follower = Follower(store, reader, self._publish)
+        self._peers = Peers(reader, self.progress, self._follower.is_followed)
+        self._has_peers = bool(settings.broker_url)
         self._following: asyncio.Task[None] | None = None
+        self._looking: asyncio.Task[None] | None = None
         self._is_compiled = False
 
     @classmethod
@@ -66,6 +68,9 @@ class ReadSide:
         """
         self._following = asyncio.create_task(self._follower.run(), name="views-follower")
         self._following.add_done_callback(self._note_end)
+        if self._has_peers:
+            self._looking = asyncio.create_task(self._peers.run(), name="views-peers")
+            self._looking.add_done_callback(self._note_end)
 
     async def ready(self) -> None:
         """Wait until everything that was in the log at the start can be read."""
@@ -92,10 +97,11 @@ class ReadSide:
     async def stop(self) -> None:
         """Let nobody in any more, stop following and close the views."""
         self.progress.close()
-        if self._following is not None:
-            self._following.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await self._following
+        for task in (self._looking, self._following):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError, Exception):
+                    await task
         self._store.close()
 
     async def _publish(self, merge: Merge) -> None:
@@ -107,7 +113,7 @@ class ReadSide:
         for (table, partition), version in merge.versions.items():
             self.progress.applied(table, partition, version)
 
-    def _note_end(self, following: asyncio.Task[None]) -> None:
-        if not following.cancelled() and following.exception() is not None:
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None:
             self.progress.close()
-            logger.critical("the views are no longer followed", exc_info=following.exception())
+            logger.critical("%s has ended", task.get_name(), exc_info=task.exception())

@@ -32,13 +32,13 @@ def update(value):
 
 
 async def values_in(kafka):
-    reader = KafkaReader(connection(Settings(broker_url=kafka.url)), PARTITIONS)
-    bounds = await reader.bounds([Topic.EVENTS])
-    return [
-        record.value
-        for partition, (start, end) in bounds.items()
-        for record in await reader.read(partition, start, end - start)
-    ]
+    async with KafkaReader(connection(Settings(broker_url=kafka.url)), PARTITIONS) as reader:
+        bounds = await reader.bounds([Topic.EVENTS])
+        return [
+            record.value
+            for partition, (start, end) in bounds.items()
+            for record in await reader.read(partition, start, end - start)
+        ]
 
 
 class TestKafkaSink:

@@ -41,7 +41,8 @@ class TestCreateTopics:
         await create_topics(settings)
         wanted = [*Topic, *(table.changelog for table in Table)]
 
-        bounds = await KafkaReader(connection(Settings(broker_url=kafka.url)), 3).bounds(wanted)
+        async with KafkaReader(connection(settings), 3) as reader:
+            bounds = await reader.bounds(wanted)
 
         assert bounds == {(str(t), partition): (0, 0) for t in wanted for partition in range(3)}
 

@@ -24,7 +24,7 @@ class FoldedOffsets:
         self.deliveries: list[tuple[int, int]] = []
         self._folded = asyncio.Event()
 
-    def folded(self, topic, partition, offset, timestamp_ms, changed_version):
+    def folded(self, topic, partition, offset, changed_version):
         self.deliveries.append((partition, offset))
         self._folded.set()
 

@@ -1,7 +1,7 @@
 """A log in memory, as followers read one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from flagstream.errors import LogUnavailableError
 from flagstream.ports import LogRecord, TopicPartition
@@ -13,8 +13,9 @@ class FakeLog:
 
     Attributes:
         batch: Records that are handed over at once.
-        failures: How often the next reads of a follower fail.
+        failures: How often the next reads of a follower, and of commits, fail.
         followed: From where each follower began.
+        commits: The agents' next offsets.
     """
 
     def __init__(self, partitions: int = 1, *, batch: int = 1_000) -> None:
@@ -22,6 +23,7 @@ class FakeLog:
         self.batch = batch
         self.failures = 0
         self.followed: list[Mapping[TopicPartition, int]] = []
+        self.commits: dict[TopicPartition, int] = {}
         self._records: dict[TopicPartition, list[LogRecord]] = {}
         self._ends: dict[TopicPartition, int] = {}
         self._watchers: set[asyncio.Event] = set()
@@ -56,6 +58,10 @@ class FakeLog:
         ]
         return {place: (0, self._ends.get(place, 0)) for place in places}
 
+    async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self._fail()
+        return {place: self.commits[place] for place in partitions if place in self.commits}
+
     async def follow(
         self, positions: Mapping[TopicPartition, int]
     ) -> AsyncIterator[Sequence[LogRecord]]:
@@ -77,11 +83,14 @@ class FakeLog:
     async def _read_all(
         self, positions: Mapping[TopicPartition, int]
     ) -> Sequence[Sequence[LogRecord]]:
+        self._fail()
+        batches = [await self.read(*each, self.batch) for each in positions.items()]
+        return [records for records in batches if records]
+
+    def _fail(self) -> None:
         if self.failures:
             self.failures -= 1
             raise LogUnavailableError("broker down")
-        batches = [await self.read(*each, self.batch) for each in positions.items()]
-        return [records for records in batches if records]
 
     async def read(
         self, topic_partition: TopicPartition, start: int, limit: int

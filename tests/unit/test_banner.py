@@ -7,7 +7,7 @@ import shlex
 
 import pytest
 
-from flagstream.banner import banner, server_url
+from flagstream.banner import banner, server_url, worker_banner
 from flagstream.keys import default_project
 from flagstream.settings import Settings
 
@@ -36,6 +36,16 @@ class TestBanner:
         settings = settings.model_copy(update={"broker_url": "kafka://kafka:9092"})
 
         assert re.search(r"data +kafka://kafka:9092$", banner(settings, "phc_x", 1), re.MULTILINE)
+
+    def test_worker(self, tmp_path):
+        """
+        A process that only folds says of which log, and where its health is.
+        """
+        settings = Settings(data_dir=tmp_path, broker_url="kafka://kafka:9092", role="worker")
+        text = worker_banner(settings, 4321)
+
+        assert "kafka://kafka:9092" in text
+        assert "http://127.0.0.1:4321/_readiness" in text
 
     @pytest.mark.parametrize("secret_key", ["", "phs_very_secret"])
     def test_keeps_the_secret(self, tmp_path, secret_key):

@@ -40,6 +40,11 @@ class TestLoad:
                 {"kafka_security": "sasl_ssl"},
                 r"^kafka_username: expected one.*, got ''\nkafka_password: expected one.* secret$",
             ),
+            ({"role": "worker"}, r"^role: expected all, as the embedded log .*, got 'worker'$"),
+            (
+                {"role": "api", "broker_url": "kafka://x"},
+                r"^role: expected project_token and secret_key with it, .*, got 'api'$",
+            ),
             ({"project_token": "x"}, r"^project_token: .*, got 'x'$"),
             ({"max_lag_s": 0, "partitions": 0}, r"^partitions: .*, got 0\nmax_lag_s: .*, got 0$"),
         ],

@@ -7,7 +7,6 @@ import trustme
 
 from flagstream.errors import LogUnavailableError, SettingsError
 from flagstream.settings import Settings
-from flagstream.topics import Topic
 from flagstream.transport.kafka import KafkaReader, KafkaSink
 from flagstream.transport.kafka_connection import bootstrap_servers, connection
 from flagstream.transport.kafka_topics import create_topics
@@ -91,10 +90,11 @@ class TestWithoutABroker:
 
     async def test_reader(self, dead_url):
         """
-        A reader that finds no broker says so when it is asked.
+        A reader that finds no broker says so when it is opened.
         """
         with pytest.raises(LogUnavailableError, match="cannot be read"):
-            await KafkaReader(connection(Settings(broker_url=dead_url)), 1).bounds([Topic.EVENTS])
+            async with KafkaReader(connection(Settings(broker_url=dead_url)), 1):
+                pass
 
     async def test_topics(self, dead_url):
         """

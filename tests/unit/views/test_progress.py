@@ -51,7 +51,7 @@ class TestVisibility:
         version = version_of(epoch, offset)
         assert not marks.is_visible(at(offset))
 
-        marks.folded(GROUPS, 0, offset, 1, version)
+        marks.folded(GROUPS, 0, offset, version)
         assert not marks.is_visible(at(offset))
 
         marks.applied(Table.GROUPS, 0, version)
@@ -61,8 +61,8 @@ class TestVisibility:
         """
         A record that changed nothing is visible when the change before it is.
         """
-        marks.folded(GROUPS, 0, 5, 1, 5)
-        marks.folded(GROUPS, 0, 6, 1, None)
+        marks.folded(GROUPS, 0, 5, 5)
+        marks.folded(GROUPS, 0, 6, None)
         assert not marks.is_visible(at(6))
 
         marks.applied(Table.GROUPS, 0, 5)
@@ -73,7 +73,7 @@ class TestVisibility:
         Under steady writes an applied change counts as visible.
         """
         for offset in range(9):
-            marks.folded(GROUPS, 0, offset, 1, version_of(2, offset))
+            marks.folded(GROUPS, 0, offset, version_of(2, offset))
         marks.applied(Table.GROUPS, 0, version_of(2, 4))
 
         assert [True] * 5 + [False] * 4 == [marks.is_visible(at(offset)) for offset in range(9)]
@@ -82,7 +82,7 @@ class TestVisibility:
         """
         Progress elsewhere says nothing.
         """
-        marks.folded(GROUPS, 0, 5, 1, 5)
+        marks.folded(GROUPS, 0, 5, 5)
         marks.applied(Table.GROUPS, 1, 9)
         marks.applied(Table.PERSONS, 0, 9)
 
@@ -94,7 +94,7 @@ class TestVisibility:
         A record that no table is folded from is visible at once and never lags.
         """
         marks.appended([at(7, topic=topic)])
-        marks.folded(topic, 0, 0, 1, None)
+        marks.folded(topic, 0, 0, None)
 
         assert await marks.wait_visible([at(7, topic=topic)], 0)
         assert 0 == marks.lag_changes
@@ -117,8 +117,8 @@ class TestWaiting:
             marks.wait_visible([at(3), at(1, 1), at(9, topic=Topic.EVENTS)], math.inf)
         )
         await asyncio.sleep(0)
-        marks.folded(GROUPS, 0, 3, 1, 3)
-        marks.folded(GROUPS, 1, 1, 1, None)
+        marks.folded(GROUPS, 0, 3, 3)
+        marks.folded(GROUPS, 1, 1, None)
         marks.applied(Table.GROUPS, 0, 2)
         await asyncio.sleep(0)
         assert not waiting.done()
@@ -131,7 +131,7 @@ class TestWaiting:
         """
         A wait that begins between the fold and the view ends with the view.
         """
-        marks.folded(GROUPS, 0, 3, 1, 3)
+        marks.folded(GROUPS, 0, 3, 3)
         waiting = asyncio.create_task(marks.wait_visible([at(3)], math.inf))
         await asyncio.sleep(0)
         marks.applied(Table.GROUPS, 0, 3)
@@ -142,7 +142,7 @@ class TestWaiting:
         """
         Past its time a wait says so and leaves nothing behind.
         """
-        marks.folded(GROUPS, 0, 3, 1, 3)
+        marks.folded(GROUPS, 0, 3, 3)
 
         assert not await marks.wait_visible([at(3), at(4)], 0.001)
 
@@ -157,7 +157,7 @@ class TestWaiting:
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait({waiting})
-        marks.folded(GROUPS, 0, 3, 1, None)
+        marks.folded(GROUPS, 0, 3, None)
 
         assert [] == marks._partitions[TopicPartition(GROUPS, 0)].unfolded
 
@@ -189,7 +189,7 @@ class TestWaiting:
                     applied += 1
                 else:
                     version = folded + 1 if changes[folded] else None
-                    marks.folded(GROUPS, 0, folded, 1, version)
+                    marks.folded(GROUPS, 0, folded, version)
                     folded += 1
                 for _ in range(3):
                     await asyncio.sleep(0)
@@ -199,6 +199,62 @@ class TestWaiting:
                     assert is_due is waiting[number].done()
 
         asyncio.run(run())
+
+
+class TestPeers:
+    """Workers of other processes fold as well, and tell nothing."""
+
+    @pytest.fixture
+    def marks(self, clock):
+        return Watermarks(max_lag_changes=10, max_lag_s=2.0, has_peers=True, clock_ms=clock)
+
+    async def test_what_is_in_the_views_was_folded(self, marks):
+        """
+        A change of another worker is visible, and lags no more, once it is in the views.
+        """
+        append(marks, 3)
+        waiting = asyncio.create_task(marks.wait_visible([at(0), at(1)], math.inf))
+        await asyncio.sleep(0)
+        marks.applied(Table.GROUPS, 0, 1)
+
+        assert await waiting
+        assert [True, True, False] == [marks.is_visible(at(offset)) for offset in range(3)]
+        assert 1 == marks.lag_changes
+
+    async def test_what_changed_nothing(self, marks):
+        """
+        A record that no state shows is visible once that is known otherwise.
+        """
+        append(marks, 2)
+        waiting = asyncio.create_task(marks.wait_visible([at(1)], math.inf))
+        await asyncio.sleep(0)
+        marks.applied(Table.GROUPS, 0, 0)
+        assert {TopicPartition(GROUPS, 0): 1} == marks.unsettled()
+        marks.settled(TopicPartition(GROUPS, 0), 2)
+
+        assert await waiting
+        assert ({}, 0) == (marks.unsettled(), marks.lag_changes)
+
+    async def test_a_foreign_position(self, marks):
+        """
+        What was written elsewhere can be waited for and is no lag of its own: anybody can name it.
+        """
+        assert not await marks.wait_visible([at(1_000_000)], 0)
+        assert 0 == marks.lag_changes
+
+    def test_what_others_wrote_lags(self, marks, clock):
+        """
+        The backlog is that of the log, whoever wrote it, and as old as it is seen to be.
+        """
+        place = TopicPartition(GROUPS, 0)
+        marks.ends({place: 4})
+        clock.now_ms += 1_000
+        marks.ends({place: 6})
+        clock.now_ms += 500
+        assert (6, 1.5) == (marks.lag_changes, marks.lag_s)
+
+        marks.applied(Table.GROUPS, 0, 3)
+        assert (2, 0.5) == (marks.lag_changes, marks.lag_s)
 
 
 class TestAdmission:
@@ -222,7 +278,7 @@ class TestAdmission:
         with pytest.raises(OverloadedError) as refused:
             marks.admit()
 
-        marks.folded(GROUPS, 1, 0, 1, None)
+        marks.folded(GROUPS, 1, 0, None)
 
         assert 1 == refused.value.retry_after_s
         marks.admit()
@@ -232,11 +288,15 @@ class TestAdmission:
         Past the age of the oldest change clients are told to come back after about that time.
         """
         append(marks, 2)
-        clock.now_ms += 2_500
+        clock.now_ms += 2_000
+        marks.appended([at(2)])
+        clock.now_ms += 500
         with pytest.raises(OverloadedError) as refused:
             marks.admit()
 
-        marks.folded(GROUPS, 0, 0, clock.now_ms - 500, None)
+        marks.folded(GROUPS, 0, 0, None)
+        assert 2.5 == marks.lag_s
+        marks.folded(GROUPS, 0, 1, None)
 
         assert 3 == refused.value.retry_after_s
         assert 0.5 == marks.lag_s
@@ -247,7 +307,7 @@ class TestAdmission:
         The first change after a long silence finds the doors open.
         """
         append(marks, 1)
-        marks.folded(GROUPS, 0, 0, clock.now_ms, None)
+        marks.folded(GROUPS, 0, 0, None)
         clock.now_ms += 7_200_000
         marks.admit()
         append(marks, 2)
@@ -260,7 +320,7 @@ class TestAdmission:
         """
         A record that is folded before capture has noted it leaves no lag behind.
         """
-        marks.folded(GROUPS, 0, 0, 1, None)
+        marks.folded(GROUPS, 0, 0, None)
         append(marks, 1)
 
         assert 0 == marks.lag_changes

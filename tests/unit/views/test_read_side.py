@@ -56,7 +56,7 @@ def values(snapshot, **properties):
 
 async def seen(side, table, version):
     """Wait until a version is in the views."""
-    side.progress.folded(table.source, 0, version, 1, version)
+    side.progress.folded(table.source, 0, version, version)
     return await side.progress.wait_visible([Position(table.source, 0, version)], 5)
 
 
@@ -88,7 +88,7 @@ class TestReadSide:
             await asyncio.wait({side._following})
 
             assert not side.is_ready
-            assert ["the views are no longer followed"] == warnings()
+            assert ["views-follower has ended"] == warnings()
 
     async def test_survives_a_store_that_takes_no_writes(
         self, tmp_path, log, write, warnings, monkeypatch

@@ -1,0 +1,130 @@
+"""Several processes on one Kafka: workers that fold, API nodes that answer."""
+
+import shutil
+
+import pytest
+
+from tests.filters import group_filters
+from tests.server import START_TIMEOUT_S
+from tests.waiting import until
+
+pytestmark = pytest.mark.broker
+FLAG = "gold-only"
+WORKER_GONE_TIMEOUT_S = 40.0  # a killed worker's partitions stand still until its session ends
+POSITION, STALE = "X-Flagstream-Position", "X-Flagstream-Stale"
+
+
+@pytest.fixture
+def make_node(kafka, make_server):
+    """Make nodes of one cluster, by role."""
+    return lambda role: make_server(broker_url=kafka.url, role=role)
+
+
+@pytest.fixture
+def workers(make_node):
+    workers = [make_node("worker") for _ in range(2)]
+    start(workers)
+
+    yield workers
+
+    # Not killed: the group of the next test would wait for them.
+    for each in workers:
+        if each.process.poll() is None:
+            each.terminate()
+
+
+@pytest.fixture
+def apis(workers, make_node):
+    """Two API nodes, with a flag for gold companies; they are ready only with their workers."""
+    apis = [make_node("api") for _ in range(2)]
+    start(apis)
+    apis[0].set_group("company", "acme", plan="free")
+    apis[0].create_flag(FLAG, group_filters(plan="gold"))
+    until(lambda: FLAG in apis[1].flags("user-1"))
+    return apis
+
+
+def start(nodes):
+    """Start all at once."""
+    for each in nodes:
+        each.launch()
+    until(lambda: all(each.is_ready() for each in nodes), START_TIMEOUT_S)
+
+
+def write(node, plan, key="acme"):
+    """Set a group's plan without waiting; returns the position."""
+    properties = {"$group_type": "company", "$group_key": key, "$group_set": {"plan": plan}}
+    event = {"event": "$groupidentify", "distinct_id": "user-1", "properties": properties}
+    answer = node.request("POST", "/batch/", {"api_key": node.token, "batch": [event]})
+    assert answer.status == 200, answer
+    return answer.headers[POSITION]
+
+
+def read(node, position, key="acme"):
+    """Ask a node for the flag; returns its value, and whether it was answered from the position."""
+    body = {"token": node.token, "distinct_id": "user-1", "groups": {"company": key}}
+    answer = node.request("POST", "/flags/?v=2", body, {POSITION: position})
+    assert answer.status == 200, answer
+    return answer.body["flags"][FLAG]["enabled"], answer.headers.get(STALE) is None
+
+
+class TestNodes:
+    def test_read_your_writes(self, apis):
+        """
+        What was written at one node is read at the other, at once, change for change.
+        """
+        for number in range(20):
+            plan = ("gold", "free")[number % 2]
+            position = write(apis[number % 2], plan)
+
+            assert (plan == "gold", True) == read(apis[1 - number % 2], position)
+
+    def test_a_record_that_changes_nothing(self, apis):
+        """
+        A node waits no longer than needed for what leaves no trace in the changelogs.
+        """
+        write(apis[0], "gold")
+        position = write(apis[1], "gold")
+
+        assert (True, True) == read(apis[0], position)
+
+    def test_a_worker_dies(self, workers, apis):
+        """
+        Flags are answered throughout, as stale when they are; then the others take over, and
+        nothing that was acknowledged is lost.
+        """
+        workers[0].kill()
+        keys = [f"company-{number}" for number in range(8)]
+        positions = [write(apis[0], "gold", key) for key in keys]
+        stale = [
+            not read(apis[1], position, key)[1]
+            for key, position in zip(keys, positions, strict=True)
+        ]
+
+        def all_read():
+            return all(
+                read(apis[1], position, key) == (True, True)
+                for key, position in zip(keys, positions, strict=True)
+            )
+
+        until(all_read, WORKER_GONE_TIMEOUT_S)
+        assert any(stale)
+
+    def test_without_workers(self, workers, apis, make_node):
+        """
+        API nodes answer without any worker, also one that is started only then; what they accept
+        is folded once there are workers again.
+        """
+        position = write(apis[0], "gold")
+        assert (True, True) == read(apis[1], position)
+        for each in workers:
+            assert 0 == each.terminate()
+        late = make_node("api")
+        late.start()
+
+        assert (True, True) == read(late, position)
+        position = write(late, "free")
+        assert (True, False) == read(apis[0], position)
+        shutil.rmtree(workers[0].data_dir)
+        workers[0].start()
+        until(lambda: read(late, position) == (False, True))
