@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -14,7 +14,7 @@ from flagstream.settings import Settings
 from flagstream.state.merge import REDUCERS
 from flagstream.topics import Table, version_of
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.transport.store import stored_states
+from flagstream.transport.store import Copy, stored_states
 from flagstream.views import ViewStore
 
 
@@ -36,8 +36,9 @@ def verify(settings: Settings) -> Report:
     """
     Compare, for every table, its changelog with the log's fold, with the table and with the views.
 
-    The server has to be stopped. What retention has deleted of a source cannot be folded any more;
-    then only what is left is folded, onto the states: that must change nothing.
+    The server has to be stopped; of several on Kafka only what this one holds is looked at. What
+    retention has deleted of a source cannot be folded any more; then only what is left is folded,
+    onto the states: that must change nothing.
 
     Raises:
         LogError: The log cannot be opened, or a server holds it.
@@ -48,44 +49,91 @@ def verify(settings: Settings) -> Report:
 async def _verify(settings: Settings) -> Report:
     report = Report()
     async with opened(settings) as log:
-        views = ViewStore(settings.data_dir / "views")
+        views = ViewStore(settings.data_dir / "views") if settings.role != "worker" else None
         try:
             for table in Table:
                 await _verify_table(table, settings, log, views, report)
         finally:
-            views.close()
+            if views is not None:
+                views.close()
     return report
 
 
 async def _verify_table(
-    table: Table, settings: Settings, log: OpenLog, views: ViewStore, report: Report
+    table: Table, settings: Settings, log: OpenLog, views: ViewStore | None, report: Report
 ) -> None:
-    states = {r.key: r.value async for r in scan(log.reader, table.changelog)}
-    changelog = {key: state for key, state in states.items() if state is not None}
+    changes = [record async for record in scan(log.reader, table.changelog)]
+    changelog = {key: state for key, state in _joined(table, changes).items() if state is not None}
     source = [record async for record in scan(log.reader, table.source)]
     # A killed server folds the rest when it starts again.
-    places = {TopicPartition(record.topic, record.partition) for record in source}
-    committed = await log.reader.committed(places)
-    pending = {
-        record.key
-        for record in source
-        if record.offset >= committed.get(TopicPartition(record.topic, record.partition), 0)
-    }
+    pending = await _pending(source, log)
     base = {} if _is_whole(source) else changelog
-    compared: dict[str, Mapping[bytes, bytes]] = {
+    last = {record.key: record.value for record in changes}
+    compared = {
+        "the last record": {key: state for key, state in last.items() if state is not None},
         "the fold of the log": _folded(table, source, log, base),
         "the log folded once more": _folded(table, source, log, changelog),
-        "the table": dict(stored_states(settings.data_dir / "tables", table.value)),
-        "the view": dict(views.states(table)),
     }
     for name, found in compared.items():
         for key in sorted((changelog.keys() | found.keys()) - pending):
             if changelog.get(key) != found.get(key):
                 report.differences.append(f"{table.value} {key!r}: {name} and the changelog")
+    copies = list(stored_states(settings.data_dir / "tables", table.value))
+    if views is not None:
+        copies.append(_viewed(table, views))
+    for copy in copies:
+        for key in sorted(_wrong(table, copy, changes)):
+            report.differences.append(f"{table.value} {key!r}: {copy.name} and the changelog")
     report.lines.append(
         f"{table.value}: {len(changelog)} states, {len(source)} records in the log, "
         f"{len(pending)} keys not folded yet"
     )
+
+
+def _joined(table: Table, changes: Iterable[LogRecord]) -> dict[bytes, bytes | None]:
+    """Join changelog records, as everybody does who reads them; None is deleted."""
+    join = REDUCERS[table].join
+    states: dict[bytes, bytes | None] = {}
+    for record in changes:
+        before, state = states.get(record.key), record.value
+        states[record.key] = None if state is None else join(before, state)
+    return states
+
+
+def _viewed(table: Table, views: ViewStore) -> Copy:
+    positions = views.positions().items()
+    ends = {place.partition: end for place, end in positions if place.topic == table.changelog}
+    return Copy("the view", ends, dict(views.states(table)))
+
+
+def _wrong(table: Table, copy: Copy, changes: Sequence[LogRecord]) -> Iterator[bytes]:
+    """
+    Yield the keys whose states are not those of the changelog.
+
+    A copy may be behind: a worker's table of a partition that has gone to another one, a view that
+    was stopped earlier. It may hold more than it claims, but nothing that the changelog has not.
+    """
+    join = REDUCERS[table].join
+    of_copy = [record for record in changes if record.partition in copy.ends]
+    claimed = _joined(table, (r for r in of_copy if r.offset < copy.ends[r.partition]))
+    latest = _joined(table, of_copy)
+    for key in claimed.keys() | copy.states.keys():
+        state, least, most = copy.states.get(key), claimed.get(key), latest.get(key)
+        if state in (least, most):
+            continue
+        is_known = state is not None and most is not None and join(most, state) == most
+        if not is_known or (least is not None and join(state, least) != state):
+            yield key
+
+
+async def _pending(source: Sequence[LogRecord], log: OpenLog) -> set[bytes]:
+    places = {TopicPartition(record.topic, record.partition) for record in source}
+    committed = await log.reader.committed(places)
+    return {
+        record.key
+        for record in source
+        if record.offset >= committed.get(TopicPartition(record.topic, record.partition), 0)
+    }
 
 
 def _folded(

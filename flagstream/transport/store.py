@@ -5,7 +5,7 @@ import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from faust.exceptions import ImproperlyConfigured
 from faust.stores.base import SerializedStore
@@ -128,12 +128,28 @@ class TablePartition:
         self._database.close()
 
 
-def stored_states(tables_dir: Path, table: str) -> Iterator[tuple[bytes, bytes]]:
-    """Read all values of a table from the data directory of an app that is stopped."""
+class Copy(NamedTuple):
+    """
+    What somebody holds of a changelog.
+
+    Attributes:
+        name: For people.
+        ends: By partition, the offset before which everything is in *states*.
+    """
+
+    name: str
+    ends: Mapping[int, int]
+    states: Mapping[bytes, bytes]
+
+
+def stored_states(tables_dir: Path, table: str) -> Iterator[Copy]:
+    """Read the partitions of a table from the data directory of an app that is stopped."""
     for path in sorted(tables_dir.glob(f"v*/tables/{table}-*.db")):
+        number = int(path.stem.removeprefix(f"{table}-"))
         partition = TablePartition(path)
         try:
-            yield from partition.items()
+            end = 0 if partition.offset is None else partition.offset + 1
+            yield Copy(f"the table's partition {number}", {number: end}, dict(partition.items()))
         finally:
             partition.close()
 
