@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
+from aiokafka import AIOKafkaConsumer
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
@@ -22,6 +23,9 @@ from .kafka_connection import SCHEME, connection
 from .overrides import TableManager
 from .store import Store
 
+# What is asked while a broker holds back a fetch has to wait for that. Faust's is 1.5 s, and a
+# recovery asks several times, while nobody's records are folded.
+_FETCH_MAX_WAIT_MS = 100
 # The fetch that a seek has to wait for; it is short as long as no record may be delivered.
 _UNPOSITIONED_FETCH_S = 0.1
 
@@ -63,6 +67,11 @@ def _credentials(connected: Mapping[str, Any]) -> faust.auth.Credentials | None:
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):
     """The thread that talks to the broker."""
+
+    def _create_worker_consumer(self, transport: stock.Transport) -> AIOKafkaConsumer:
+        consumer = super()._create_worker_consumer(transport)
+        consumer._fetch_max_wait_ms = _FETCH_MAX_WAIT_MS  # noqa: SLF001 -- read when it starts
+        return consumer
 
     async def seek_to_start(self, partitions: set[TP]) -> Mapping[TP, int]:
         """
