@@ -19,24 +19,26 @@ POLL_S = 0.05
 
 
 class Kafka:
-    """One node; its port stays the same when it is started again."""
+    """One node or three; their ports stay the same when they are started again."""
 
-    def __init__(self, data: Path, properties: Path | None = None) -> None:
+    def __init__(self, data: Path, properties: Path | None = None, *, nodes: int = 1) -> None:
         self._data = data
+        self._nodes = nodes
         self._properties = ["--properties", str(properties)] if properties else []
         self.url = ""
 
     def up(self) -> None:
-        """Start it where it does not run; returns once it is ready."""
-        self.url = self._run("up", "--port", "0", *self._properties).splitlines()[-1]
+        """Start what does not run; returns once all are ready."""
+        options = (str(self._nodes), "--port", "0", *self._properties)
+        self.url = self._run("up", *options).splitlines()[-1]
 
     def down(self) -> None:
-        """End it and remove its data."""
+        """End all and remove their data."""
         self._run("down")
 
-    def kill(self) -> None:
-        """Kill it without a warning; its data stays."""
-        [node] = json.loads((self._data / "cluster.json").read_text())
+    def kill(self, index: int = 0) -> None:
+        """Kill one without a warning; its data stays."""
+        node = json.loads((self._data / "cluster.json").read_text())[index]
         os.kill(node["pid"], signal.SIGKILL)
         deadline = time.monotonic() + GONE_TIMEOUT_S
         while Path(f"/proc/{node['pid']}/exe").exists() and time.monotonic() < deadline:

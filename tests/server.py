@@ -39,6 +39,7 @@ class Server:
 
     token = TOKEN
     secret_key = SECRET_KEY
+    program = ("-m", "flagstream")
 
     def __init__(self, data_dir: Path, **settings: Any) -> None:
         self.data_dir = data_dir
@@ -67,7 +68,7 @@ class Server:
         """Start it."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "flagstream", "serve"],
+                [sys.executable, *self.program, "serve"],
                 env=self.environment,
                 stdout=log,
                 stderr=log,

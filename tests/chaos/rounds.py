@@ -1,0 +1,275 @@
+"""
+A cluster under load and in trouble, and what has to be true of it after each round.
+
+    python -m tests.chaos.rounds [--minutes 20] [--seed N] [--rate 200]
+"""
+
+# ruff: noqa: T201 -- a command as well
+
+import argparse
+import asyncio
+import json
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from flagstream.scan import scan
+from flagstream.state.groups import GroupState, GroupUpdate
+from flagstream.topics import Table, key_parts
+from flagstream.transport.kafka_connection import bootstrap_servers
+from tests.chaos.cluster import Cluster, Node, running
+from tests.chaos.faults import FAULTS
+from tests.chaos.load import FLAG_SHARES, GROUPS, Change, Load
+from tests.chaos.watch import CHANGELOG, PLACES, SOURCE, Watch, reader
+from tests.filters import group_filters
+
+WORKERS, APIS = 3, 2
+CALM_S = (3.0, 8.0)
+CATCH_UP_TIMEOUT_S = 90.0
+_SUPERVISION_S = 0.2
+_COMPARED_GROUPS = 200
+_COMPACTION = {
+    "cleanup.policy": "compact",
+    "max.message.bytes": "4194304",
+    "min.compaction.lag.ms": "0",
+    "min.cleanable.dirty.ratio": "0.01",
+    "segment.ms": "3000",
+}
+
+
+@dataclass
+class Report:
+    """
+    What came out of all rounds.
+
+    Attributes:
+        problems: Whatever was not as it has to be; empty is good.
+    """
+
+    seed: int
+    rounds: list[Mapping[str, Any]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    pauses_s: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass
+class Chaos:
+    """Rounds on one cluster."""
+
+    cluster: Cluster
+    load: Load
+    watch: Watch
+    report: Report
+    chance: random.Random
+    is_compacted: bool = False
+
+    def prepare(self) -> None:
+        """Make the flags and the type of the groups."""
+        first = self.cluster.apis[0]
+        first.set_group("company", "group-0", p0=0)
+        for key, share in FLAG_SHARES.items():
+            first.create_flag(key, group_filters(share))
+
+    def round(self, faults: Sequence[str]) -> None:
+        """Hurt the cluster under load, heal it, and look at everything."""
+        began_s = time.monotonic()
+        acknowledged = len(self.load.acknowledged)
+        self.cluster.start()
+        asyncio.run(self._round(faults))
+        self._compare_answers()
+        self.cluster.stop()
+        self._verify()
+        asyncio.run(self._check_log())
+        self._note_failures()
+        self.report.rounds.append(
+            {
+                "faults": list(faults),
+                "compacted": self.is_compacted,
+                "seconds": round(time.monotonic() - began_s),
+                "acknowledged": len(self.load.acknowledged) - acknowledged,
+                "asked": self.load.asked,
+                "refused_requests": self.load.refused,
+            }
+        )
+        self.report.pauses_s = {name: round(s, 1) for name, s in self.watch.pauses.items()}
+        print(json.dumps(self.report.rounds[-1]), file=sys.stderr, flush=True)
+
+    async def _round(self, faults: Sequence[str]) -> None:
+        supervising = asyncio.create_task(self._supervise())
+        try:
+            async with self.watch.running():
+                async with self.load.running():
+                    for fault in faults:
+                        self.watch.doing = "nothing"
+                        await asyncio.sleep(self.chance.uniform(*CALM_S))
+                        self.watch.doing = fault
+                        await FAULTS[fault](self.cluster, self.chance)
+                        await asyncio.sleep(self.chance.uniform(*CALM_S))
+                    await asyncio.to_thread(self.cluster.start)
+                    await asyncio.sleep(CALM_S[0])
+                await self._catch_up()
+        finally:
+            supervising.cancel()
+
+    async def _supervise(self) -> None:
+        """Note who answers again after it was hurt."""
+        while True:
+            for node in self.cluster.apis:
+                with suppress(OSError):
+                    if len(node.away[-1]) == 1 and await asyncio.to_thread(node.is_ready):
+                        node.come()
+            await asyncio.sleep(_SUPERVISION_S)
+
+    async def _catch_up(self) -> None:
+        async with reader(self.cluster.kafka.url) as log:
+            bounds = await log.bounds([SOURCE])
+        ends = {place: bounds[place][1] for place in PLACES}
+        deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
+        while not self.watch.is_caught_up(ends):
+            if time.monotonic() > deadline:
+                self.report.problems.append("a backlog was not folded")
+                return
+            await asyncio.sleep(_SUPERVISION_S)
+
+    def _compare_answers(self) -> None:
+        """Answers do not differ between nodes that are equally far."""
+        for number in self.chance.sample(range(GROUPS), _COMPARED_GROUPS):
+            groups = {"company": f"group-{number}"}
+            answers = [_answer(api, groups) for api in self.cluster.apis]
+            if any(answer != answers[0] for answer in answers):
+                self.report.problems.append(f"{groups}: {answers}")
+
+    def _verify(self) -> None:
+        """I1, I4, I5, I8: log, changelog, tables and views are the same, on every node."""
+        for node in self.cluster.nodes:
+            verified = node.cli("verify")
+            if verified.returncode:
+                lines = (verified.stdout + verified.stderr).splitlines()
+                self.report.problems += [f"{node.data_dir.name}: {line}" for line in lines[-5:]]
+
+    async def _check_log(self) -> None:
+        async with reader(self.cluster.kafka.url) as log:
+            source = [record async for record in scan(log, SOURCE)]
+            changelog = [record async for record in scan(log, CHANGELOG)]
+        written = set()
+        for record in source:
+            _, _, group = key_parts(record.key)
+            changes = GroupUpdate.from_bytes(record.value).set
+            written |= {Change(str(group), name, number) for name, number in changes.items()}
+        lost = [change for change in self.load.acknowledged if change not in written]
+        self.report.problems += [f"acknowledged and not in the log: {each}" for each in lost[:5]]
+        self.report.problems += self.watch.went_back
+        if not self.is_compacted:
+            self._check_commits(source, changelog)
+
+    def _check_commits(self, source: Sequence[Any], changelog: Sequence[Any]) -> None:
+        """I2, I3: every change is in the changelog, and was before it was committed."""
+        first: dict[tuple[int, int], int] = {}
+        for record in changelog:
+            if record.value is not None:
+                version = GroupState.from_bytes(record.value).version
+                first.setdefault((record.partition, version), record.offset)
+        for partition, commits in self.watch.commits.items():
+            offsets = sorted(r.offset for r in source if r.partition == partition)
+            missing = [offset for offset in offsets if (partition, offset) not in first]
+            self.report.problems += [f"{partition}/{o}: in no state" for o in missing[:5]]
+            latest, index = -1, 0
+            for commit, end in sorted(commits.items()):
+                while index < len(offsets) and offsets[index] < commit:
+                    latest = max(latest, first.get((partition, offsets[index]), -1))
+                    index += 1
+                if latest >= end:
+                    self.report.problems.append(f"{partition}: {commit} committed before written")
+
+    def _note_failures(self) -> None:
+        self.report.problems += [f"flags: {each}" for each in self.load.failures]
+        self.load.failures.clear()
+        self.watch.went_back.clear()
+
+    async def compact(self) -> None:
+        """From now on the changelogs are compacted within seconds."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(self.cluster.kafka.url))
+        await admin.start()
+        try:
+            await admin.alter_configs(
+                [
+                    ConfigResource(ConfigResourceType.TOPIC, table.changelog, _COMPACTION)
+                    for table in Table
+                ]
+            )
+        finally:
+            await admin.close()
+        self.is_compacted = True
+
+
+def _answer(api: Node, groups: Mapping[str, str]) -> Mapping[str, Any]:
+    flags = api.flags("somebody", groups)
+    return {key: (flag["enabled"], flag["reason"]["code"]) for key, flag in flags.items()}
+
+
+def run(root: Path, rounds: Sequence[Sequence[str]], *, seed: int, rate: float) -> Report:
+    """
+    Run rounds, each a list of faults by name; the second half of them with compaction running.
+
+    Args:
+        root: Of all data.
+        rate: Changes a second.
+    """
+    chance = random.Random(seed)
+    report = Report(seed)
+    with running(root, workers=WORKERS, apis=APIS) as cluster:
+        load = Load(cluster.apis, rate, random.Random(seed + 1))
+        chaos = Chaos(cluster, load, Watch(cluster.kafka.url), report, chance)
+        chaos.prepare()
+        for number, faults in enumerate(rounds):
+            if number == len(rounds) // 2 and len(rounds) > 1:
+                asyncio.run(chaos.compact())
+            chaos.round(faults)
+    return report
+
+
+def random_rounds(seed: int, seconds: float) -> Sequence[Sequence[str]]:
+    """Choose faults for about so long: every kind once before any comes again."""
+    chance = random.Random(seed)
+    rounds: list[list[str]] = []
+    rest: list[str] = []
+    for _ in range(max(2, round(seconds / 90))):
+        faults: list[str] = []
+        while len(faults) < 3:
+            rest = rest or chance.sample(sorted(FAULTS), len(FAULTS))
+            faults.append(rest.pop())
+        rounds.append(faults)
+    return rounds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=20)
+    parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
+    parser.add_argument("--rate", type=float, default=200)
+    parser.add_argument("--faults", nargs="+", choices=sorted(FAULTS), help="one round of these")
+    options = parser.parse_args()
+    print(f"seed {options.seed}", file=sys.stderr, flush=True)
+    rounds = (
+        [options.faults] if options.faults else random_rounds(options.seed, options.minutes * 60)
+    )
+    root = Path(tempfile.mkdtemp(prefix="flagstream-chaos-"))
+    report = run(root, rounds, seed=options.seed, rate=options.rate)
+    print(json.dumps(vars(report), indent=2))
+    if report.problems:
+        sys.exit(f"{len(report.problems)} problems; the data is in {root}")
+    print(root)
+
+
+if __name__ == "__main__":
+    main()
