@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
+from faust.stores import STORES
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
@@ -16,9 +17,10 @@ from faust.types.tuples import FutureMessage, Message
 
 from flagstream.settings import Settings
 
-from .embedded import STORE_URL, install
+from .embedded import install
 from .kafka import MAX_RECORD_BYTES
 from .kafka_connection import SCHEME, connection
+from .kafka_store import KafkaStore
 from .overrides import TableManager
 from .store import Store
 
@@ -30,10 +32,13 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     """Faust's settings for an app whose log is ``settings.broker_url``."""
     install()
     TRANSPORTS.aliases["flagstream-kafka"] = f"{__name__}:{Transport.__name__}"
+    STORES.aliases["flagstream-kafka"] = f"{KafkaStore.__module__}:{KafkaStore.__name__}"
     return {
         "broker": settings.broker_url.replace(SCHEME, f"flagstream-{SCHEME}"),
         "broker_credentials": _credentials(connection(settings)),
-        "store": STORE_URL,
+        "store": "flagstream-kafka://",
+        # Faust drops records of standbys; the views have a copy that answers meanwhile.
+        "table_standby_replicas": 0,
         "TableManager": TableManager,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.kafka_replication,
@@ -89,6 +94,11 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
             consumer.seek(partition, start)
         return starts
 
+    def rejoin(self) -> None:
+        """Join the group anew, soon: partitions are revoked, assigned and recovered."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 -- as Faust's driver
+        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
 
 class Consumer(stock.Consumer):
     """
@@ -113,6 +123,10 @@ class Consumer(stock.Consumer):
 
     async def create_topic(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: all topics were made before the start."""
+
+    def rejoin(self) -> None:
+        """Have the tables recovered once more."""
+        self._thread.rejoin()
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop deliveries and commits until the next seek."""
