@@ -60,3 +60,8 @@ REPUBLISHED_KEYS = Counter(
     "Keys that a recovery published anew, because their changelog lacked something.",
     ["table"],
 )
+SOURCE_HOLES = Counter(
+    "flagstream_source_holes",
+    "Times that records of a source topic did not arrive and were fetched again.",
+    ["topic"],
+)

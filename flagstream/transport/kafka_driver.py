@@ -15,7 +15,9 @@ from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import FutureMessage, Message
 
+from flagstream import telemetry
 from flagstream.settings import Settings
+from flagstream.topics import topic_specs
 
 from .embedded import install
 from .kafka import MAX_RECORD_BYTES
@@ -26,6 +28,9 @@ from .store import Store
 
 # The fetch that a seek has to wait for; it is short as long as no record may be delivered.
 _UNPOSITIONED_FETCH_S = 0.1
+# So that a source with a hole of its own does not keep the broker busy.
+_HOLE_PAUSE_S = 1.0
+_COMPACTED = frozenset(spec.name for spec in topic_specs(1) if spec.is_compacted)
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:
@@ -104,19 +109,23 @@ class Consumer(stock.Consumer):
     """
     A consumer that delivers every source record after a rebalance, and none before.
 
-    Whatever was fetched or delivered before :meth:`perform_seek` has ended is void: it is fetched
-    again, and its acknowledgement does not count. Deliveries begin when the flow is resumed after
-    the seek, because with that Faust clears the queues of the streams.
+    Source records are fetched only between a seek and the next revocation or seek. What was fetched
+    or delivered before is void: it is fetched again, and its acknowledgement does not count.
+    Deliveries begin when the flow is resumed after the seek, because with that Faust clears the
+    queues of the streams.
     """
 
     _thread: ConsumerThread
     _has_sought = False
     _is_positioned = False
-    _seeks = 0
+    # Counted up whenever what was fetched becomes void.
+    _era = 0
+    _fetched_era = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._fetching = asyncio.Lock()
+        self._expected: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -128,14 +137,24 @@ class Consumer(stock.Consumer):
         """Have the tables recovered once more."""
         self._thread.rejoin()
 
+    def _void(self) -> None:
+        self._has_sought = self._is_positioned = False
+        self._era += 1
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop deliveries and commits until the next seek."""
-        self._has_sought = self._is_positioned = False
+        self._void()
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Forget a seek from before: Faust seeks also where a fetch ends without an assignment."""
+        self._void()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Seek the source partitions to where their folding has to go on."""
-        self._is_positioned = False
+        self._void()
+        era = self._era
         sources = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
         await self.maybe_wait_for_commit_to_finish()
         async with self._fetching:
@@ -144,8 +163,8 @@ class Consumer(stock.Consumer):
         for tp, start in starts.items():
             self._committed_offset[tp] = start
             self._read_offset[tp] = start or None
-        self._seeks += 1
-        self._has_sought = True
+            self._expected[tp] = start
+        self._has_sought = era == self._era
 
     def resume_flow(self) -> None:
         """Begin to deliver source records, if their positions are known."""
@@ -163,20 +182,38 @@ class Consumer(stock.Consumer):
             self._acked_index.pop(tp, None)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's signature
+        wanted = set(active_partitions or ())
         async with self._fetching:
+            self._fetched_era = self._era
             if not self._is_positioned:
+                wanted = {tp for tp in wanted if self._is_changelog_tp(tp)}
                 timeout = min(timeout, _UNPOSITIONED_FETCH_S)
-            records = await super()._getmany(active_partitions, timeout)
-            if self._is_positioned:
-                return records
-            return {tp: batch for tp, batch in records.items() if self._is_changelog_tp(tp)}
+            if wanted:
+                return await super()._getmany(wanted, timeout)
+        # The client would fetch everything.
+        await asyncio.sleep(timeout)
+        return {}
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 -- Faust's signature
-        """Fetch and deliver, unless a seek has voided the rest of what was fetched."""
-        seeks = self._seeks
+        """Fetch and deliver what is not void; a hole in a source ends it with another seek."""
         async for tp, message in super().getmany(timeout):
-            if self._is_changelog_tp(tp) or (self._is_positioned and seeks == self._seeks):
+            if self._is_changelog_tp(tp):
                 yield tp, message
+            elif self._is_positioned and self._fetched_era == self._era:
+                if message.offset > self._expected[tp] and tp.topic not in _COMPACTED:
+                    await self._fetch_again(tp, self._expected[tp], message.offset)
+                    return
+                self._expected[tp] = message.offset + 1
+                yield tp, message
+
+    async def _fetch_again(self, tp: TP, expected: int, found: int) -> None:
+        # Nothing but compaction and retention leaves holes, and the seek knows what retention has
+        # deleted. Faust would acknowledge the hole, and what was in it would never be folded.
+        self.log.error("%s: offsets %s to %s did not arrive, seeking", tp, expected, found)
+        telemetry.SOURCE_HOLES.labels(tp.topic).inc()
+        await self.sleep(_HOLE_PAUSE_S)
+        await self.perform_seek()
+        self._is_positioned = self._has_sought
 
     async def commit(self, *args: Any, **kwargs: Any) -> bool:
         """Commit, unless the acknowledgements belong to an earlier assignment."""
