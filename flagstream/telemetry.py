@@ -50,3 +50,18 @@ GROUP_TYPES_REFUSED = Counter(
 DEAD_LETTERS = Counter("flagstream_dead_letters", "Records that could not be folded.", ["table"])
 LAG_CHANGES = Gauge("flagstream_lag_changes", "Records that are written and not yet folded.")
 LAG_SECONDS = Gauge("flagstream_lag_seconds", "Age of the oldest record that is not yet folded.")
+FOREIGN_RECORDS = Counter(
+    "flagstream_foreign_changelog_records",
+    "Changelog records of Kafka that another worker wrote to a partition of this one.",
+    ["table"],
+)
+REPUBLISHED_KEYS = Counter(
+    "flagstream_republished_keys",
+    "Keys that a recovery published anew, because their changelog lacked something.",
+    ["table"],
+)
+SOURCE_HOLES = Counter(
+    "flagstream_source_holes",
+    "Times that records of a source topic did not arrive and were fetched again.",
+    ["topic"],
+)

@@ -10,16 +10,20 @@ from typing import Any
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from faust.stores import STORES
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import FutureMessage, Message
 
+from flagstream import telemetry
 from flagstream.settings import Settings
+from flagstream.topics import topic_specs
 
-from .embedded import STORE_URL, install
+from .embedded import install
 from .kafka import MAX_RECORD_BYTES
 from .kafka_connection import SCHEME, connection
+from .kafka_store import KafkaStore
 from .overrides import TableManager
 from .store import Store
 
@@ -28,16 +32,22 @@ from .store import Store
 _FETCH_MAX_WAIT_MS = 100
 # The fetch that a seek has to wait for; it is short as long as no record may be delivered.
 _UNPOSITIONED_FETCH_S = 0.1
+# So that a source with a hole of its own does not keep the broker busy.
+_HOLE_PAUSE_S = 1.0
+_COMPACTED = frozenset(spec.name for spec in topic_specs(1) if spec.is_compacted)
 
 
 def faust_settings(settings: Settings) -> dict[str, Any]:
     """Faust's settings for an app whose log is ``settings.broker_url``."""
     install()
     TRANSPORTS.aliases["flagstream-kafka"] = f"{__name__}:{Transport.__name__}"
+    STORES.aliases["flagstream-kafka"] = f"{KafkaStore.__module__}:{KafkaStore.__name__}"
     return {
         "broker": settings.broker_url.replace(SCHEME, f"flagstream-{SCHEME}"),
         "broker_credentials": _credentials(connection(settings)),
-        "store": STORE_URL,
+        "store": "flagstream-kafka://",
+        # Faust drops records of standbys; the views have a copy that answers meanwhile.
+        "table_standby_replicas": 0,
         "TableManager": TableManager,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.kafka_replication,
@@ -99,25 +109,33 @@ class ConsumerThread(stock.AIOKafkaConsumerThread):
             consumer.seek(partition, start)
         return starts
 
+    def rejoin(self) -> None:
+        """Join the group anew, soon: partitions are revoked, assigned and recovered."""
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 -- as Faust's driver
+        self.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
 
 class Consumer(stock.Consumer):
     """
     A consumer that delivers every source record after a rebalance, and none before.
 
-    Whatever was fetched or delivered before :meth:`perform_seek` has ended is void: it is fetched
-    again, and its acknowledgement does not count. Deliveries begin when the flow is resumed after
-    the seek, because with that Faust clears the queues of the streams.
+    Source records are fetched only between a seek and the next revocation or seek. What was fetched
+    or delivered before is void: it is fetched again, and its acknowledgement does not count.
+    Deliveries begin when the flow is resumed after the seek, because with that Faust clears the
+    queues of the streams.
     """
 
     _thread: ConsumerThread
     _has_sought = False
     _is_positioned = False
-    _seeks = 0
-    _fetched_after = 0
+    # Counted up whenever what was fetched becomes void.
+    _era = 0
+    _fetched_era = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._fetching = asyncio.Lock()
+        self._expected: dict[TP, int] = {}
 
     def _new_consumer_thread(self) -> ConsumerThread:
         return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
@@ -125,14 +143,28 @@ class Consumer(stock.Consumer):
     async def create_topic(self, *args: Any, **kwargs: Any) -> None:
         """Do nothing: all topics were made before the start."""
 
+    def rejoin(self) -> None:
+        """Have the tables recovered once more."""
+        self._thread.rejoin()
+
+    def _void(self) -> None:
+        self._has_sought = self._is_positioned = False
+        self._era += 1
+
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Stop deliveries and commits until the next seek."""
-        self._has_sought = self._is_positioned = False
+        self._void()
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Forget a seek from before: Faust seeks also where a fetch ends without an assignment."""
+        self._void()
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def perform_seek(self) -> None:
         """Seek the source partitions to where their folding has to go on."""
-        self._is_positioned = False
+        self._void()
+        era = self._era
         sources = {tp for tp in self.assignment() if not self._is_changelog_tp(tp)}
         await self.maybe_wait_for_commit_to_finish()
         async with self._fetching:
@@ -141,8 +173,8 @@ class Consumer(stock.Consumer):
         for tp, start in starts.items():
             self._committed_offset[tp] = start
             self._read_offset[tp] = start or None
-        self._seeks += 1
-        self._has_sought = True
+            self._expected[tp] = start
+        self._has_sought = era == self._era
 
     def resume_flow(self) -> None:
         """Begin to deliver source records, if their positions are known."""
@@ -160,24 +192,38 @@ class Consumer(stock.Consumer):
             self._acked_index.pop(tp, None)
 
     async def _getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 -- Faust's signature
+        wanted = set(active_partitions or ())
         async with self._fetching:
-            active = active_partitions or set()
+            self._fetched_era = self._era
             if not self._is_positioned:
-                # What is fetched is passed: no source record may be that nobody would deliver.
-                active = {tp for tp in active if self._is_changelog_tp(tp)}
+                wanted = {tp for tp in wanted if self._is_changelog_tp(tp)}
                 timeout = min(timeout, _UNPOSITIONED_FETCH_S)
-            self._fetched_after = self._seeks
-            if active:
-                return await super()._getmany(active, timeout)
+            if wanted:
+                return await super()._getmany(wanted, timeout)
+        # The client would fetch everything.
         await asyncio.sleep(timeout)
         return {}
 
     async def getmany(self, timeout: float) -> AsyncIterator[tuple[TP, Message]]:  # noqa: ASYNC109 -- Faust's signature
-        """Fetch and deliver, unless a seek has voided the rest of what was fetched."""
+        """Fetch and deliver what is not void; a hole in a source ends it with another seek."""
         async for tp, message in super().getmany(timeout):
-            is_valid = self._is_positioned and self._fetched_after == self._seeks
-            if is_valid or self._is_changelog_tp(tp):
+            if self._is_changelog_tp(tp):
                 yield tp, message
+            elif self._is_positioned and self._fetched_era == self._era:
+                if message.offset > self._expected[tp] and tp.topic not in _COMPACTED:
+                    await self._fetch_again(tp, self._expected[tp], message.offset)
+                    return
+                self._expected[tp] = message.offset + 1
+                yield tp, message
+
+    async def _fetch_again(self, tp: TP, expected: int, found: int) -> None:
+        # Nothing but compaction and retention leaves holes, and the seek knows what retention has
+        # deleted. Faust would acknowledge the hole, and what was in it would never be folded.
+        self.log.error("%s: offsets %s to %s did not arrive, seeking", tp, expected, found)
+        telemetry.SOURCE_HOLES.labels(tp.topic).inc()
+        await self.sleep(_HOLE_PAUSE_S)
+        await self.perform_seek()
+        self._is_positioned = self._has_sought
 
     async def commit(self, *args: Any, **kwargs: Any) -> bool:
         """Commit, unless the acknowledgements belong to an earlier assignment."""

@@ -61,8 +61,11 @@ class TablePartition:
         """Write the oldest *count* values, whose last changelog record is at *offset*."""
         self._in_changelog = min(self._in_changelog + count, len(self._unsaved))
         if self._in_changelog:
-            self.offset = offset
+            self._advance(offset)
             self.is_saved()
+
+    def _advance(self, offset: int) -> None:
+        self.offset = offset if self.offset is None else max(self.offset, offset)
 
     def is_saved(self) -> bool:
         """Try to write what :meth:`save` could not; False while there is no room."""
@@ -88,7 +91,8 @@ class TablePartition:
                 batch.delete(key)
             else:
                 batch.put(key, value)
-        batch.put(_OFFSET_KEY, str(self.offset).encode())
+        if self.offset is not None:
+            batch.put(_OFFSET_KEY, str(self.offset).encode())
         was_broken = self._is_broken
         try:
             self._database.write(batch)
@@ -110,10 +114,19 @@ class TablePartition:
         joined: dict[bytes, bytes | None] = {}
         for key, theirs in changes:
             ours = joined[key] if key in joined else self.get(key)
-            joined[key] = None if theirs is None else join(ours, theirs)
-        self.offset = offset if self.offset is None else max(self.offset, offset)
+            joined[key] = self._joined(key, ours, theirs, join)
+        self._advance(offset)
         if not self._write(joined):
             raise LogUnavailableError(f"{self._database.path}: takes no writes")
+
+    def _joined(
+        self,
+        key: bytes,  # noqa: ARG002 -- for tables that compare the two
+        ours: bytes | None,
+        theirs: bytes | None,
+        join: Join,
+    ) -> bytes | None:
+        return None if theirs is None else join(ours, theirs)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the entries in the order of their keys, unsaved ones last."""
@@ -166,6 +179,8 @@ class Store(SerializedStore[bytes, bytes]):
     Option ``join`` of a table joins two values of a key; recovery uses it.
     """
 
+    _new_partition: type[TablePartition] = TablePartition
+
     def __init__(
         self,
         url: Any,
@@ -186,7 +201,7 @@ class Store(SerializedStore[bytes, bytes]):
     def _partition(self, number: int) -> TablePartition:
         partition = self._partitions.get(number)
         if partition is None:
-            partition = self._partitions[number] = TablePartition(self._path(number))
+            partition = self._partitions[number] = self._new_partition(self._path(number))
         return partition
 
     def _path(self, number: int) -> Path:

@@ -268,7 +268,7 @@ def main() -> None:
     print(json.dumps(vars(report), indent=2))
     if report.problems:
         sys.exit(f"{len(report.problems)} problems; the data is in {root}")
-    print(root)
+    shutil.rmtree(root)
 
 
 if __name__ == "__main__":
