@@ -22,7 +22,7 @@ from flagstream.transport.log import Log, NewRecord
 from flagstream.transport.options import LogOptions
 from flagstream.transport.overrides import Overrides
 from flagstream.transport.registry import close_log, open_log
-from flagstream.transport.table import Table
+from flagstream.transport.table import EmbeddedTable
 
 APP_ID = "benchmark"
 GROUPS = 1_000
@@ -41,7 +41,7 @@ class Side:
 
 
 SIDES = (
-    Side(name="ours", store=STORE_URL, overrides=Overrides(), table=Table),
+    Side(name="ours", store=STORE_URL, overrides=Overrides(), table=EmbeddedTable),
     Side(name="stock", store="rocksdb://", overrides=Overrides.none(), table=faust.Table),
 )
 

@@ -17,7 +17,7 @@ from .overrides import Overrides, TableManager, check_faust
 from .producer import Producer
 from .registry import close_log, open_log
 from .store import Store
-from .table import Table
+from .table import EmbeddedTable
 
 STORE_URL = "flagstream://"
 
@@ -28,7 +28,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
     return {
         "broker": settings.embedded_url,
         "store": STORE_URL,
-        "Table": Table,
+        "Table": EmbeddedTable,
         "TableManager": TableManager,
         "topic_partitions": settings.partitions,
         "topic_disable_leader": True,

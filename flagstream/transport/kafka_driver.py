@@ -6,7 +6,7 @@ Everything that we override of it is in this module.
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
@@ -15,6 +15,7 @@ from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
 from faust.types.tuples import FutureMessage, Message
+from mode import ServiceT
 
 from flagstream import telemetry
 from flagstream.settings import Settings
@@ -22,10 +23,12 @@ from flagstream.topics import topic_specs
 
 from .embedded import install
 from .kafka import MAX_RECORD_BYTES
+from .kafka_changelog import Changelogs
 from .kafka_connection import SCHEME, connection
 from .kafka_store import KafkaStore
-from .overrides import TableManager
+from .overrides import Overrides, TableManager, check_faust
 from .store import Store
+from .table import KafkaTable
 
 # What is asked while a broker holds back a fetch has to wait for that. Faust's is 1.5 s, and a
 # recovery asks several times, while nobody's records are folded.
@@ -34,6 +37,9 @@ _FETCH_MAX_WAIT_MS = 100
 _UNPOSITIONED_FETCH_S = 0.1
 # So that a source with a hole of its own does not keep the broker busy.
 _HOLE_PAUSE_S = 1.0
+_BATCH_BYTES = 262_144
+# Messages that are handed over before others have a turn.
+_SLICE = 50
 _COMPACTED = frozenset(spec.name for spec in topic_specs(1) if spec.is_compacted)
 
 
@@ -48,6 +54,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "store": "flagstream-kafka://",
         # Faust drops records of standbys; the views have a copy that answers meanwhile.
         "table_standby_replicas": 0,
+        "Table": KafkaTable,
         "TableManager": TableManager,
         "topic_partitions": settings.partitions,
         "topic_replication_factor": settings.kafka_replication,
@@ -60,6 +67,7 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_session_timeout": 10.0,
         "consumer_max_fetch_size": MAX_RECORD_BYTES,
         "producer_max_request_size": MAX_RECORD_BYTES,
+        "producer_max_batch_size": _BATCH_BYTES,
     }
 
 
@@ -125,6 +133,7 @@ class Consumer(stock.Consumer):
     queues of the streams.
     """
 
+    transport: "Transport"
     _thread: ConsumerThread
     _has_sought = False
     _is_positioned = False
@@ -216,6 +225,24 @@ class Consumer(stock.Consumer):
                 self._expected[tp] = message.offset + 1
                 yield tp, message
 
+    async def _drain_messages(self, fetcher: ServiceT) -> None:
+        if not self.transport.overrides.direct_drain:
+            await super()._drain_messages(fetcher)
+            return
+        changelogs, count = cast(Producer, self.app.producer).changelogs, 0
+        while not (self.should_stop or fetcher.should_stop):
+            async for tp, message in self.getmany(timeout=1.0):
+                while changelogs.is_full:
+                    await changelogs.ebb()
+                if not self.flow_active:
+                    break
+                await self.callback(message)
+                self._read_offset[tp] = message.offset
+                count += 1
+                if count % _SLICE == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
     async def _fetch_again(self, tp: TP, expected: int, found: int) -> None:
         # Nothing but compaction and retention leaves holes, and the seek knows what retention has
         # deleted. Faust would acknowledge the hole, and what was in it would never be folded.
@@ -236,6 +263,16 @@ class Producer(stock.Producer):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._undelivered: set[FutureMessage] = set()
+        self.changelogs = Changelogs(self._ensure_producer, self._note_published, self._note_failed)
+
+    def _note_published(self, tp: TP, offset: int, count: int) -> None:
+        for table in self.app.tables.values():
+            if table.changelog_topic_name == tp.topic and isinstance(table.data, Store):
+                table.data.save(tp.partition, offset, count)
+
+    def _note_failed(self, error: BaseException) -> None:
+        # The next life folds what it follows from anew.
+        self.add_future(self.crash(error))
 
     def _settings_extra(self) -> Mapping[str, Any]:
         return {"acks": "all", "enable_idempotence": True}
@@ -270,11 +307,22 @@ class Producer(stock.Producer):
             delivered, _ = await asyncio.wait(set(self._undelivered))
             for fut in delivered:
                 fut.result()
+        await self.changelogs.delivered()
         await super().flush()
 
 
 class Transport(stock.Transport):
-    """Kafka under our own URL scheme, ``flagstream-kafka://``."""
+    """
+    Kafka under our own URL scheme, ``flagstream-kafka://``.
+
+    Attributes:
+        overrides: To be set before the app starts.
+    """
 
     Consumer = Consumer
     Producer = Producer
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        check_faust()
+        self.overrides = Overrides()

@@ -19,6 +19,7 @@ from faust.types import TP, EventT
 from flagstream import telemetry
 
 from .store import Join, Store, TablePartition
+from .table import DirectTable
 
 if TYPE_CHECKING:
     from .kafka_driver import Consumer
@@ -153,5 +154,5 @@ class KafkaStore(Store):
         for key in sorted(partition.unpublished):
             value = partition.get(key)
             partition.set(key, value)
-            cast(Any, self.table).send_changelog(number, key, value)
+            cast(DirectTable, self.table).publish(number, key, value)
         telemetry.REPUBLISHED_KEYS.labels(self.table_name).inc(len(partition.unpublished))

@@ -21,7 +21,7 @@ class Overrides:
         direct_drain: Hand records to the streams in a loop, where Faust makes two tasks of each.
         direct_changelog: Append changelog records at once and save the newest offset per batch,
             where Faust sends each through a queue, a task and two futures; needs the
-            :class:`flagstream.transport.table.Table`.
+            :class:`flagstream.transport.table.DirectTable`.
     """
 
     wake_on_drop: bool = True

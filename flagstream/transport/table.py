@@ -1,22 +1,25 @@
-"""Faust's table of bytes on the embedded log, without the detours of the general one."""
+"""Faust's tables of bytes, without the detours of the general one."""
 
 import time
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, cast
 
 import faust
+from faust.types import TP
 
 from .log import NewRecord
 from .store import Store
 
 if TYPE_CHECKING:
-    from .embedded import Transport
+    from .embedded import Transport as EmbeddedTransport
+    from .kafka_driver import Producer as KafkaProducer
 
 
-class Table(faust.Table[bytes, bytes]):
+class DirectTable(faust.Table[bytes, bytes]):
     """
-    A table whose changelog records go straight into the log. To be given to ``faust.App``.
+    A table whose changelog records take the shortest way. To be given to ``faust.App``.
 
-    :meth:`flagstream.transport.embedded.Transport.listen` has the store save what was written.
+    Overrides of the transport say whether that way is taken or Faust's own.
     """
 
     def get(self, key: bytes, default: Any = None) -> Any:
@@ -29,24 +32,38 @@ class Table(faust.Table[bytes, bytes]):
 
     def on_key_set(self, key: bytes, value: bytes) -> None:
         """Call when a key is about to be set."""
-        if self._transport.overrides.direct_changelog:
-            self._post(key, value)
-        else:
-            super().on_key_set(key, value)
+        self.publish(cast(int, self.partition_for_key(key)), key, value)
 
     def on_key_del(self, key: bytes) -> None:
         """Call when a key is about to be deleted."""
-        if self._transport.overrides.direct_changelog:
-            self._post(key, None)
+        self.publish(cast(int, self.partition_for_key(key)), key, None)
+
+    def publish(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Send a record to the changelog; the store saves the value once that is durable."""
+        if cast(Any, self.app.transport).overrides.direct_changelog:
+            self._post(TP(self.changelog_topic_name, partition), key, value)
         else:
-            super().on_key_del(key)
+            self.send_changelog(partition, key, value)
 
-    @property
-    def _transport(self) -> "Transport":
-        return cast("Transport", self.app.transport)
+    @abstractmethod
+    def _post(self, tp: TP, key: bytes, value: bytes | None) -> None: ...
 
-    def _post(self, key: bytes, value: bytes | None) -> None:
+
+class EmbeddedTable(DirectTable):
+    """
+    A table on the embedded log.
+
+    :meth:`flagstream.transport.embedded.Transport.listen` has the store save what was written.
+    """
+
+    def _post(self, tp: TP, key: bytes, value: bytes | None) -> None:
         now_ms = time.time_ns() // 1_000_000
-        partition = cast(int, self.partition_for_key(key))
-        record = NewRecord(self.changelog_topic_name, partition, key, value, now_ms)
-        self._transport.log.post(record)
+        record = NewRecord(tp.topic, tp.partition, key, value, now_ms)
+        cast("EmbeddedTransport", self.app.transport).log.post(record)
+
+
+class KafkaTable(DirectTable):
+    """A table on Kafka; the producer has the store save what was written."""
+
+    def _post(self, tp: TP, key: bytes, value: bytes | None) -> None:
+        cast("KafkaProducer", self.app.producer).changelogs.post(tp, key, value)

@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 from flagstream.ports import Append, TopicPartition
 from flagstream.settings import Settings
 from flagstream.state.groups import GroupUpdate
-from flagstream.topics import APP_ID, record_key
+from flagstream.topics import record_key
 from flagstream.transport.opening import opened
 from tests.contract.app import TABLE, App, folded
 
@@ -77,7 +77,7 @@ class TestHoles:
                     history += await append(log, range(3, 3 + 2 * SKIPPED))
                 await app.progress.wait_for([at for _, at in history])
                 table = app.table()
-            committed = await log.reader.committed(APP_ID, [SOURCE])
+            committed = await log.reader.committed([SOURCE])
 
         assert folded(history) == table
         assert {SOURCE: len(history)} == committed

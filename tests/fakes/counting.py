@@ -7,7 +7,7 @@ import faust
 
 from flagstream.transport.embedded import STORE_URL, install
 from flagstream.transport.overrides import Overrides, TableManager
-from flagstream.transport.table import Table
+from flagstream.transport.table import EmbeddedTable
 
 APP_ID = "counting"
 CHANGELOG = "counting-counts-changelog"
@@ -43,7 +43,7 @@ class Counting:
             topic_disable_leader=True,
             web_enabled=False,
             broker_commit_interval=0.05,
-            Table=Table,
+            Table=EmbeddedTable,
             TableManager=TableManager,
             **settings,
         )
