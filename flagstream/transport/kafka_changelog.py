@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from contextvars import Context
 from typing import NamedTuple
@@ -50,7 +50,8 @@ class Changelogs:
         self._producer = producer
         self._published = published
         self._failed = failed
-        self._unsent: dict[TP, deque[_Record]] = {}
+        self._unsent: defaultdict[TP, deque[_Record]] = defaultdict(deque)
+        self._sent: defaultdict[TP, int] = defaultdict(int)
         self._sending: dict[TP, asyncio.Task[None]] = {}
         self._count = 0
         self._failure: BaseException | None = None
@@ -58,9 +59,8 @@ class Changelogs:
 
     def post(self, tp: TP, key: bytes, value: bytes | None) -> None:
         """Publish a record soon; None is a tombstone."""
-        self._unsent.setdefault(tp, deque()).append(
-            _Record(key, value, time.time_ns() // 1_000_000)
-        )
+        record = _Record(key, value, time.time_ns() // 1_000_000)
+        self._unsent[tp].append(record)
         self._count += 1
         if tp not in self._sending and self._failure is None:
             # Without the context of the agent's event, which Faust's tables look at.
@@ -80,13 +80,14 @@ class Changelogs:
 
     async def delivered(self) -> None:
         """
-        Wait until all that was posted is durable.
+        Wait until all that was posted so far is durable.
 
         Raises:
             ChangelogError: A batch could not be written.
         """
-        while self._sending and self._failure is None:
-            await asyncio.wait(self._sending.values())
+        awaited = {tp: self._sent[tp] + len(unsent) for tp, unsent in self._unsent.items()}
+        while self._failure is None and any(self._sent[tp] < awaited[tp] for tp in awaited):
+            await self.ebb()
         if self._failure is not None:
             raise ChangelogError from self._failure
 
@@ -117,5 +118,6 @@ class Changelogs:
         for _ in range(count):
             unsent.popleft()
         self._count -= count
+        self._sent[tp] += count
         self._moved.set()
         self._published(tp, first + count - 1, count)
