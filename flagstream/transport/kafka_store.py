@@ -70,11 +70,10 @@ class KafkaTablePartition(TablePartition):
         self, key: bytes, ours: bytes | None, theirs: bytes | None, join: Join
     ) -> bytes | None:
         joined = super()._joined(key, ours, theirs, join)
-        # Compared by a join, since one state has several encodings.
-        if theirs is None or joined is None or join(theirs, joined) == theirs:
+        if joined == theirs:
             self.unpublished.discard(key)
-            return theirs
-        self.unpublished.add(key)
+        else:
+            self.unpublished.add(key)
         return joined
 
     def rewind(self) -> None:

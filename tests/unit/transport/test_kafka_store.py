@@ -84,15 +84,6 @@ class TestKafkaTablePartition:
         assert (0, {b"k"}, b"9") == before
         assert (3, set(), 0) == (partition.offset, partition.unpublished, missed)
 
-    def test_one_state_in_two_encodings_is_the_same(self, partition):
-        """
-        A record that says the same in other bytes is not stale, and the table takes its bytes.
-        """
-        partition.join([(b"k", b"05")], 0, max_count)
-        partition.join([(b"k", b"5")], 1, max_count)
-
-        assert (1, set(), b"5") == (partition.offset, partition.unpublished, partition.get(b"k"))
-
     def test_a_late_acknowledgement_changes_nothing(self, partition):
         """
         An acknowledgement for which nothing is unsaved does not move the offset.
