@@ -12,7 +12,7 @@ import pytest
 from flagstream.ports import Append, TopicPartition
 from flagstream.settings import Settings
 from flagstream.state.groups import GroupState, GroupUpdate
-from flagstream.topics import APP_ID, record_key
+from flagstream.topics import record_key
 from flagstream.transport.opening import opened
 from tests.contract.app import TABLE, folded, last_per_key
 
@@ -85,7 +85,7 @@ class Load:
         return True
 
     async def _committed(self):
-        return await self._log.reader.committed(APP_ID, SOURCES)
+        return await self._log.reader.committed(SOURCES)
 
     async def lost(self):
         """List the updates behind which the group has committed, and which no state has."""
