@@ -38,8 +38,8 @@ BATCH = 2_000
 TIMEOUT_S = 600
 
 
-def states(count: int, partitions: int) -> Iterator[NewRecord]:
-    """Yield the changelog of groups with five properties each."""
+def states(count: int, partitions: int, epoch: int = 1) -> Iterator[NewRecord]:
+    """Yield the changelog of groups with five properties each, all of one early version."""
     reducer = REDUCERS[Table.GROUPS]
     for number in range(count):
         key = record_key(1, "organization", f"org:{number}")
@@ -51,7 +51,7 @@ def states(count: int, partitions: int) -> Iterator[NewRecord]:
             "is_trial": number % 7 == 0,
         }
         update = GroupUpdate(time_ms=1_700_000_000_000, uuid=f"{number:032x}", set=properties)
-        state = reducer.fold(None, update.to_bytes(), version_of(1, number))
+        state = reducer.fold(None, update.to_bytes(), version_of(epoch, 0))
         place = partition_of(key, partitions)
         yield NewRecord(Table.GROUPS.changelog, place, key, state, 1_700_000_000_000)
 

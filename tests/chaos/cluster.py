@@ -42,14 +42,19 @@ class Node(Server):
         self.go()
 
     def go(self) -> None:
-        """Note that it cannot be expected to answer from now on."""
+        """Note that it cannot be expected to answer from now on, until it is launched again."""
+        self._is_going = True
         if not self.away or len(self.away[-1]) > 1:
             self.away.append([time.monotonic()])
 
     def come(self) -> None:
-        """Note that it answers."""
-        if self.away and len(self.away[-1]) == 1:
+        """Note that it answers; one that is being stopped may do so for a while."""
+        if len(self.away[-1]) == 1 and not self._is_going:
             self.away[-1].append(time.monotonic())
+
+    def launch(self) -> None:
+        self._is_going = False
+        super().launch()
 
     def was_away(self, start: float, end: float) -> bool:
         """Tell whether it could not be expected to answer at some moment between two."""
