@@ -132,7 +132,7 @@ async def _samples(
     """Measure from the acknowledgement of a change to an answer that is as far."""
     asked = {"token": TOKEN, "distinct_id": "somebody", "groups": {"company": "acme"}}
     waited_ms, stale = [], 0
-    for number in range(SAMPLES):
+    for _ in range(SAMPLES):
         sent = {"api_key": TOKEN, "batch": [change("acme", time.time_ns())]}
         async with session.post(f"{writer}/batch/", json=sent) as response:
             headers = {POSITION: response.headers[POSITION]} if is_positioned else {}
