@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -151,8 +152,9 @@ class Chaos:
 
     def _verify(self) -> None:
         """I1, I4, I5, I8: log, changelog, tables and views are the same, on every node."""
-        for node in self.cluster.nodes:
-            verified = node.cli("verify")
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            reports = list(pool.map(lambda node: node.cli("verify"), self.cluster.nodes))
+        for node, verified in zip(self.cluster.nodes, reports, strict=True):
             if verified.returncode:
                 lines = (verified.stdout + verified.stderr).splitlines()
                 self.report.problems += [f"{node.data_dir.name}: {line}" for line in lines[-5:]]
