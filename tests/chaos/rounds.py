@@ -100,6 +100,7 @@ class Chaos:
                 "acknowledged": len(self.load.acknowledged) - acknowledged,
                 "asked": self.load.asked,
                 "refused_requests": self.load.refused,
+                "problems": len(self.report.problems),
             }
         )
         self.report.pauses_s = {name: round(s, 1) for name, s in self.watch.pauses.items()}
