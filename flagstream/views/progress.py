@@ -28,6 +28,27 @@ class _Sample(NamedTuple):
     time_ms: int
 
 
+class Marks(NamedTuple):
+    """
+    How far one partition of a source topic is.
+
+    Every member only grows, so marks are joined by taking the higher of each.
+
+    Attributes:
+        appended: Next offset to be written.
+        folded: Next offset to be folded.
+        changed: Version that was written to the table last.
+        applied: Highest version in the views.
+    """
+
+    topic: str
+    partition: int
+    appended: int
+    folded: int
+    changed: int
+    applied: int
+
+
 class _Waiter(NamedTuple):
     mark: int
     number: int
@@ -174,16 +195,31 @@ class Watermarks:
     def applied(self, table: Table, partition: int, version: int) -> None:
         """Note the highest state version of a changelog partition that is in the views."""
         place = TopicPartition(table.source.value, partition)
-        marks = self._marks(place)
-        marks.applied = max(marks.applied, version)
-        for waiter in _passed(marks.unapplied, marks.applied):
-            _wake(waiter)
+        self._apply(self._marks(place), version)
         if self._has_peers:
             self._fold(place, offset_of(version) + 1)
 
     def settled(self, place: TopicPartition, offset: int) -> None:
         """Note that everything before *offset* was folded, and is in the views."""
         self._fold(place, offset)
+
+    def marks(self, places: Iterable[TopicPartition] | None = None) -> Sequence[Marks]:
+        """Read the marks of *places*, or of all that there are."""
+        return [
+            Marks(*place, marks.appended, marks.folded, marks.changed, marks.applied)
+            for place in (self._partitions if places is None else places)
+            if (marks := self._partitions.get(place)) is not None
+        ]
+
+    def join(self, all_marks: Iterable[Marks]) -> None:
+        """Take over marks of the process that folds, once its views can be read as far."""
+        for topic, partition, appended, folded, changed, applied in all_marks:
+            place = TopicPartition(topic, partition)
+            marks = self._marks(place)
+            marks.changed = max(marks.changed, changed)
+            self._move(place, appended=appended)
+            self._fold(place, folded)
+            self._apply(marks, applied)
 
     def unsettled(self) -> Mapping[TopicPartition, int]:
         """Collect the partitions that lag or are waited for, with the next offset to be folded."""
@@ -256,6 +292,11 @@ class Watermarks:
                 _wake(waiter)
             else:
                 insort(marks.unapplied, waiter._replace(mark=marks.changed))
+
+    def _apply(self, marks: _Partition, version: int) -> None:
+        marks.applied = max(marks.applied, version)
+        for waiter in _passed(marks.unapplied, marks.applied):
+            _wake(waiter)
 
     def _move(self, place: TopicPartition, *, folded: int = 0, appended: int = 0) -> None:
         marks = self._marks(place)
