@@ -67,12 +67,22 @@ class RecordSink(Protocol):
         ...
 
 
-class LogReader(Protocol):
-    """Reads topics without committing anything."""
+class TopicReader(Protocol):
+    """Reads what topics hold now."""
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
         """Read per partition the first offset kept and the next one to be written."""
         ...
+
+    async def read(
+        self, topic_partition: TopicPartition, start: int, limit: int
+    ) -> Sequence[LogRecord]:
+        """Read at most *limit* records from offset *start* on."""
+        ...
+
+
+class LogReader(TopicReader, Protocol):
+    """Reads topics without committing anything."""
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Read the agents' next offsets; those of partitions where one was committed."""
@@ -85,12 +95,6 @@ class LogReader(Protocol):
         Offsets grow within a partition; compaction leaves gaps. Only durable records are read, so
         that a follower's position is never ahead of a log that was killed.
         """
-        ...
-
-    async def read(
-        self, topic_partition: TopicPartition, start: int, limit: int
-    ) -> Sequence[LogRecord]:
-        """Read at most *limit* records from offset *start* on."""
         ...
 
 
