@@ -1,0 +1,109 @@
+"""The read side of an API process: the worker's views, as far as the worker has told."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from flagstream import telemetry
+from flagstream.errors import LogError, ViewError
+from flagstream.settings import Settings
+from flagstream.views import Readers, ViewReplica, Watermarks, views_path
+
+from .channel import Channel
+from .messages import News, ReadMetrics, Request
+
+logger = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+
+
+class ReplicaSide:
+    """
+    Takes in what the worker tells: first the views, then whoever reads them, last who waits.
+
+    Attributes:
+        state: Implements :class:`flagstream.ports.StateView`.
+        catalog: Implements :class:`flagstream.ports.Catalog`.
+        progress: Implements :class:`flagstream.ports.Progress` and ``Admission``.
+        caught_up: Set once everything can be read that the worker had when it was first heard of.
+    """
+
+    def __init__(self, settings: Settings, name: str) -> None:
+        self._replica = ViewReplica(views_path(settings), settings.data_dir / "processes" / name)
+        self._readers = Readers(settings, self._replica)
+        self.state, self.catalog = self._readers.state, self._readers.catalog
+        self.progress = Watermarks.of(settings)
+        self.caught_up = asyncio.Event()
+        self._news: list[News] = []
+        self._told = asyncio.Event()
+        self._is_stuck = False
+        self._is_orphaned = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether requests are answered: also from the views of a worker that is gone."""
+        is_open = self.progress.is_open or self._is_orphaned
+        return self._readers.is_compiled and is_open and not self._is_stuck
+
+    def told(self, message: News) -> None:
+        """Note what is to be taken in."""
+        self._news.append(message)
+        self._told.set()
+
+    async def answer(self, _channel: Channel, request: Request) -> Any:
+        """
+        Tell the worker how this process is.
+
+        Raises:
+            LogError: The worker asks for what it has itself.
+        """
+        if isinstance(request, ReadMetrics):
+            return telemetry.exposition()
+        raise LogError(f"an API process has no {type(request).__name__}")
+
+    async def run(self) -> None:
+        """Take in what is told, for ever."""
+        while True:
+            await self._told.wait()
+            self._told.clear()
+            news, self._news = self._news, []
+            await self._take_in(news)
+
+    def orphan(self) -> None:
+        """Take no more events: the worker is gone. What was read last goes on to be answered."""
+        self._is_orphaned = True
+        self.progress.close()
+
+    def close(self) -> None:
+        """Close the views."""
+        self._replica.close()
+
+    async def _take_in(self, news: Sequence[News]) -> None:
+        stale = {key for each in news for key in each.stale}
+        if not self._readers.is_compiled:
+            await self._reopened()
+            await self._readers.compile()
+        elif stale:
+            await self._catch_up()
+            await self._readers.changed(stale, {each for one in news for each in one.projects})
+        for each in news:
+            self.progress.join(each.marks)
+        if news[-1].is_open and not self._is_orphaned:
+            self.progress.open()
+        else:
+            self.progress.close()
+        self.caught_up.set()
+
+    async def _catch_up(self) -> None:
+        try:
+            self._replica.catch_up()
+        except ViewError as error:
+            logger.warning("views cannot be read", extra={"detail": str(error)})
+            await self._reopened()
+
+    async def _reopened(self) -> None:
+        while not self._replica.recover():
+            self._is_stuck = True
+            await asyncio.sleep(_RETRY_S)
+        self._is_stuck = False
