@@ -7,7 +7,7 @@ from aiohttp import web
 
 from flagstream import ports, telemetry
 from flagstream.ingest import Continuity, Ingest
-from flagstream.management import Management
+from flagstream.management import Management, Turn, alone
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
@@ -29,6 +29,7 @@ class Services:
         is_ready: Whether recovered and caught up; until then everything but health answers 503.
         clock_ms: Unix milliseconds now.
         metrics: Those of the whole server, in the text format of Prometheus.
+        turn: Keeps other processes out while definitions are changed.
     """
 
     settings: Settings
@@ -43,6 +44,7 @@ class Services:
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
+    turn: Turn = alone
 
 
 def create_health_app(is_ready: Callable[[], bool]) -> web.Application:
@@ -93,6 +95,7 @@ def create_app(services: Services) -> web.Application:
         services.progress,
         clock_ms=services.clock_ms,
         wait_timeout_s=services.settings.wait_timeout_s,
+        turn=services.turn,
     )
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Awaitable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -16,10 +17,11 @@ from typing import Any
 import msgspec
 
 from flagstream import telemetry
+from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
-from flagstream.processes import Channel, RemoteLog, ReplicaSide
+from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
-from flagstream.serving import http_app, listening, run, settle
+from flagstream.serving import listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.views import views_path
 
@@ -37,7 +39,8 @@ def main() -> None:
 
 async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
-        reads = ReplicaSide(settings, welcome.name)
+        own_path = settings.data_dir / "processes"
+        reads = ReplicaSide(settings, own_path / welcome.name)
         stack.callback(reads.close)
         channel = await Channel.over(socket.socket(fileno=welcome.descriptor), reads)
         stack.callback(channel.close)
@@ -47,20 +50,19 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             await _first(taking_in, channel.closed, reads.caught_up.wait())
         telemetry.show_lag(reads.progress)
         log = RemoteLog(channel)
-        http = http_app(
-            settings,
-            reads,
-            lambda: reads.is_ready,
-            log,
-            log,
-            lambda: _metrics(welcome.name, channel),
+        turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
+        served = replace(
+            services(settings, reads, lambda: reads.is_ready, log, log),
+            metrics=lambda: _metrics(welcome.name, channel),
+            turn=turns.turn,
         )
-        await listening(http, settings, stack, is_shared=True)
+        await listening(create_app(served), settings, stack, is_shared=True)
         settle()
         await _first(taking_in, channel.closed, stop.wait())
         if not stop.is_set():
             reads.orphan()
-            await _first(taking_in, stop.wait(), _succeeded(settings))
+            if reads.is_ready:
+                await _first(taking_in, stop.wait(), _succeeded(settings))
 
 
 async def _first(running: asyncio.Task[None], *others: Awaitable[Any]) -> None:

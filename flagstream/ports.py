@@ -109,6 +109,15 @@ class Progress(Protocol):
         """Wait until all are visible; False once *timeout_s* has passed."""
         ...
 
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        """
+        Tell whether the views show what other processes are known to have written to a key.
+
+        Args:
+            key: Of a record; of a session update the one of its distinct id.
+        """
+        ...
+
 
 class Admission(Protocol):
     """Refuses work before a backlog grows."""

@@ -16,7 +16,7 @@ import uvloop
 from aiohttp import web
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from flagstream.api import Services, create_app, own_metrics
+from flagstream.api import Services
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError
 from flagstream.ingest import WarningSamples
@@ -81,30 +81,26 @@ def spare_the_collector() -> None:
     gc.set_threshold(SPARED_THRESHOLD, 50, 100)
 
 
-def http_app(
+def services(
     settings: Settings,
     reads: ReadSide | ReplicaSide,
     is_ready: Callable[[], bool],
     sink: RecordSink,
     reader: TopicReader,
-    metrics: Callable[[], Awaitable[bytes]] = own_metrics,
-) -> web.Application:
-    """Wire the application over views and log."""
-    return create_app(
-        Services(
-            settings=settings,
-            sink=sink,
-            view=reads.state,
-            catalog=reads.catalog,
-            progress=reads.progress,
-            admission=reads.progress,
-            projects=StaticProjects(default_project(settings)),
-            dead_letters=DeadLetterBox(reader, sink),
-            warnings=WarningSamples(),
-            is_ready=is_ready,
-            clock_ms=clock_ms,
-            metrics=metrics,
-        )
+) -> Services:
+    """Put together what HTTP needs, over views and log."""
+    return Services(
+        settings=settings,
+        sink=sink,
+        view=reads.state,
+        catalog=reads.catalog,
+        progress=reads.progress,
+        admission=reads.progress,
+        projects=StaticProjects(default_project(settings)),
+        dead_letters=DeadLetterBox(reader, sink),
+        warnings=WarningSamples(),
+        is_ready=is_ready,
+        clock_ms=clock_ms,
     )
 
 
@@ -147,7 +143,6 @@ async def reserved_port(settings: Settings, stack: AsyncExitStack) -> int:
     Raises:
         SettingsError: Somebody else listens on it, or the address is not this machine's.
     """
-    # The API processes of a worker that was killed end as soon as the next one opens the views.
     attempts = AsyncRetrying(
         wait=wait_fixed(0.1),
         stop=stop_after_delay(_HANDOVER_S),

@@ -14,14 +14,14 @@ from pydantic import SecretStr
 from flagstream import telemetry
 from flagstream.agents import Folding, register
 from flagstream.agents.folding import FoldProgress
-from flagstream.api import create_health_app
+from flagstream.api import create_app, create_health_app
 from flagstream.banner import banner, worker_banner
 from flagstream.errors import SettingsError, UnavailableError
 from flagstream.expiry import forget_for_ever
 from flagstream.keys import default_project
 from flagstream.ports import Append, Position, RecordSink
 from flagstream.processes import Feed, Supervisor, WorkerSide
-from flagstream.serving import clock_ms, http_app, listening, reserved_port, run, settle
+from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
@@ -130,10 +130,10 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     await reads.start()
     app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
     sink = _TrackedSink(log.sink, reads.progress)
-    http = http_app(
+    served = services(
         settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader
     )
-    port = await listening(http, settings, stack)
+    port = await listening(create_app(served), settings, stack)
     if app is not None:
         stack.push_async_callback(app.stop)
         await app.start()
@@ -148,12 +148,13 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
 
 
 async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
-    port = await reserved_port(settings, stack)
     store = await open_store(settings)
     progress = Watermarks.of(settings)
     feed = Feed(progress, lambda: views.is_ready and progress.is_open)
     views = FollowedViews(settings, progress, log.reader, store, feed.changed)
     stack.push_async_callback(views.stop)
+    # Only now: whoever still answers for a worker that was killed ends once the views are opened.
+    port = await reserved_port(settings, stack)
     await _begin(progress, log)
     await views.start()
     side = WorkerSide(log.sink, log.reader, feed)

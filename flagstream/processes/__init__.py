@@ -5,6 +5,7 @@ from .feed import Feed
 from .remote import RemoteLog
 from .replica import ReplicaSide
 from .supervisor import Supervisor
+from .turns import Turns
 from .worker_side import WorkerSide
 
-__all__ = ["Channel", "Feed", "RemoteLog", "ReplicaSide", "Supervisor", "WorkerSide"]
+__all__ = ["Channel", "Feed", "RemoteLog", "ReplicaSide", "Supervisor", "Turns", "WorkerSide"]

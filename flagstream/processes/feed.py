@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from flagstream.ports import Append, Position, TopicPartition
-from flagstream.topics import Table
+from flagstream.state.sessions import SessionUpdate
+from flagstream.topics import Table, Topic, key_parts, record_key
 from flagstream.views import Merge, Watermarks
 
 from .channel import Channel
@@ -64,21 +65,20 @@ class Feed:
         self, appends: Sequence[Append], positions: Sequence[Position], by: Channel | None = None
     ) -> None:
         """
-        Note records that were written, before anybody is told that they are.
+        Note records that were written, and tell of them.
 
         Args:
-            by: Whose process knows that already.
+            by: Whose process knows them already.
         """
         self._progress.appended(positions)
         landed = [
-            Landed(append.topic, append.key, position.partition, position.offset)
+            Landed(_read_under(append), position)
             for append, position in zip(appends, positions, strict=True)
             if append.topic in _SOURCES
         ]
         if landed:
-            self._move(position.topic_partition for position in positions)
-            others = self._channels - {by}
-            self._tell(others, News(self.is_open, landed=landed))
+            self._move(each.position.topic_partition for each in landed)
+            self._tell(self._channels - {by}, News(self.is_open, landed=landed))
 
     async def changed(self, merge: Merge) -> None:
         """Note what was written to the views; its progress follows in the same turn."""
@@ -132,3 +132,15 @@ class Feed:
             if channel.backlog_bytes > _MAX_BACKLOG_BYTES:
                 # It stands still; another in its place begins with everything as it is.
                 channel.close()
+
+
+def _read_under(append: Append) -> bytes:
+    """
+    Find the key under which what a record changes is read.
+
+    That of the record, but for sessions: what a distinct id remembers comes from the latest.
+    """
+    if append.topic is not Topic.SESSION_UPDATES:
+        return append.key
+    project_id, _ = key_parts(append.key)
+    return record_key(project_id, SessionUpdate.from_bytes(append.value).distinct_id)

@@ -5,8 +5,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Raw, Struct
 
-from flagstream.ports import Append, TopicPartition
-from flagstream.topics import Topic
+from flagstream.ports import Append, Position, TopicPartition
 from flagstream.views import Marks
 
 
@@ -28,12 +27,15 @@ class Welcome(Struct, frozen=True):
 
 
 class Landed(NamedTuple):
-    """A record that another API process has appended."""
+    """
+    A record that another process has appended.
 
-    topic: Topic
+    Attributes:
+        key: Under which what it changes is read.
+    """
+
     key: bytes
-    partition: int
-    offset: int
+    position: Position
 
 
 class News(Struct, tag=True, array_like=True, frozen=True):
@@ -48,7 +50,7 @@ class News(Struct, tag=True, array_like=True, frozen=True):
         marks: Of the partitions that have moved, as they are now.
         stale: Keys of the views that have changed.
         projects: Whose definitions or group types have changed.
-        landed: In the log before the request that brought it is answered.
+        landed: What came in at other processes; told before it is acknowledged there.
     """
 
     is_open: bool

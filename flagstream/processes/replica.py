@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from flagstream import telemetry
@@ -29,8 +30,14 @@ class ReplicaSide:
         caught_up: Set once everything can be read that the worker had when it was first heard of.
     """
 
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._replica = ViewReplica(views_path(settings), settings.data_dir / "processes" / name)
+    def __init__(self, settings: Settings, own_path: Path) -> None:
+        """
+        Prepare; :meth:`run` does the work.
+
+        Args:
+            own_path: Directory for what RocksDB writes about this process's replica.
+        """
+        self._replica = ViewReplica(views_path(settings), own_path)
         self._readers = Readers(settings, self._replica)
         self.state, self.catalog = self._readers.state, self._readers.catalog
         self.progress = Watermarks.of(settings)
@@ -47,7 +54,9 @@ class ReplicaSide:
         return self._readers.is_compiled and is_open and not self._is_stuck
 
     def told(self, message: News) -> None:
-        """Note what is to be taken in."""
+        """Note what the views do not show yet, at once; the rest as soon as it can be read."""
+        for key, position in message.landed:
+            self.progress.landed(key, position)
         self._news.append(message)
         self._told.set()
 

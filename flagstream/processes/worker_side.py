@@ -12,7 +12,7 @@ from .feed import Feed
 from .messages import AppendRecords, News, ReadBounds, ReadMetrics, ReadRecords, Request
 
 NAME = "worker"
-_METRICS_TIMEOUT_S = 1.0
+_METRICS_TIMEOUT_S = 2.0
 
 
 class WorkerSide:
@@ -36,6 +36,8 @@ class WorkerSide:
     async def _append(self, appends: Sequence[Append], by: Channel | None) -> Sequence[Position]:
         positions = await self._sink.append(appends)
         self._feed.appended(appends, positions, by)
+        # So that all are told before one acknowledges: written is what is sent by the next turn.
+        await asyncio.sleep(0)
         return positions
 
     async def answer(self, channel: Channel, request: Request) -> Any:

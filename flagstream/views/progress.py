@@ -14,6 +14,8 @@ from flagstream.ports import Position, TopicPartition
 from flagstream.settings import Settings
 from flagstream.topics import Table, epoch_of, offset_of, version_of
 
+from .elsewhere import Elsewhere
+
 _TABLES = {table.source.value: table for table in Table}
 _MAX_RETRY_AFTER_S = 30
 # The first record of a log has version 0.
@@ -122,6 +124,7 @@ class Watermarks:
         self._lag_changes = 0
         self._waiters = 0
         self._is_open = False
+        self._elsewhere = Elsewhere(self.is_visible)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -168,6 +171,14 @@ class Watermarks:
         for position in positions:
             if position.topic in _TABLES:
                 self._move(position.topic_partition, appended=position.offset + 1)
+
+    def landed(self, key: bytes, position: Position) -> None:
+        """Note a record that another process has written and that changes what is under *key*."""
+        self._elsewhere.landed(key, position)
+
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        """Tell whether the views show what other processes are known to have written to a key."""
+        return self._elsewhere.is_settled(topic, key)
 
     def ends(self, ends: Mapping[TopicPartition, int]) -> None:
         """Note where the log ends, whoever wrote it."""

@@ -65,6 +65,9 @@ class FoldedLog:
     def is_visible(self, position: Position) -> bool:
         return position.offset < self._folded
 
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        return True
+
     async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
         return all(map(self.is_visible, positions))
 
