@@ -49,7 +49,7 @@ class DefinitionsWriter:
         self._clock_ms = clock_ms
         self._wait_timeout_s = wait_timeout_s
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._latest: dict[int, Position] = {}
+        self._latest: dict[int, Sequence[Position]] = {}
 
     @asynccontextmanager
     async def changing(self, project_id: int) -> AsyncIterator[ProjectSnapshot]:
@@ -60,8 +60,8 @@ class DefinitionsWriter:
             UnavailableError: The project's last change is not folded in yet.
         """
         async with self._locks[project_id], self._turn() as known:
-            latest = self._latest.get(project_id)
-            if not await self._are_visible([*known, *([] if latest is None else [latest])]):
+            latest = [*known, *self._latest.get(project_id, ())]
+            if latest and not await self._are_visible(latest):
                 raise UnavailableError("The last change is not folded in yet.", retry_after_s=1)
             yield self._catalog.project(project_id)
 
@@ -76,10 +76,9 @@ class DefinitionsWriter:
         if len(update) > _MAX_BODY_BYTES:
             raise _too_large(body)
         key = record_key(project_id, kind, name)
-        (self._latest[project_id],) = await self._sink.append(
-            [Append(Topic.DEFINITIONS, key, update)]
-        )
-        await self._are_visible([self._latest[project_id]])
+        positions = await self._sink.append([Append(Topic.DEFINITIONS, key, update)])
+        self._latest[project_id] = positions
+        await self._are_visible(positions)
 
     async def _are_visible(self, positions: Sequence[Position]) -> bool:
         return await self._progress.wait_visible(positions, self._wait_timeout_s)
