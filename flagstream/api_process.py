@@ -8,7 +8,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -46,7 +46,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(channel.close)
         taking_in = asyncio.create_task(reads.run(), name="replica")
         stack.callback(taking_in.cancel)
-        if welcome.is_late:
+        if await _is_late(welcome, channel, reads):
             await _first(taking_in, channel.closed, reads.caught_up.wait())
         telemetry.show_lag(reads.progress)
         log = RemoteLog(channel)
@@ -58,11 +58,20 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         )
         await listening(create_app(served), settings, stack, is_shared=True)
         settle()
+        reads.is_listening.set()
         await _first(taking_in, channel.closed, stop.wait())
         if not stop.is_set():
             reads.orphan()
             if reads.is_ready:
                 await _first(taking_in, stop.wait(), _succeeded(settings))
+
+
+async def _is_late(welcome: Welcome, channel: Channel, reads: ReplicaSide) -> bool:
+    """Tell whether others may answer already, so that nobody is to be told to come back."""
+    # Whatever was told before has arrived with the answer.
+    with suppress(LogUnavailableError):
+        await RemoteLog(channel).bounds([])
+    return reads.is_told or not welcome.is_first
 
 
 async def _first(running: asyncio.Task[None], *others: Awaitable[Any]) -> None:

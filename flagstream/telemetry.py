@@ -86,7 +86,7 @@ GROUP_TYPES_REFUSED = Counter(
 DEAD_LETTERS = Counter("flagstream_dead_letters", "Records that could not be folded.", ["table"])
 LAG_CHANGES = Gauge("flagstream_lag_changes", "Records that are written and not yet folded.")
 LAG_SECONDS = Gauge("flagstream_lag_seconds", "Age of the oldest record that is not yet folded.")
-API_PROCESSES = Gauge("flagstream_api_processes", "API processes that are connected.")
+API_PROCESSES = Gauge("flagstream_api_processes", "API processes that answer requests.")
 API_PROCESS_EXITS = Counter(
     "flagstream_api_process_exits", "Times that an API process ended without having been asked to."
 )

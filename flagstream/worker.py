@@ -173,6 +173,7 @@ async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitSta
     feed.flush()
     watching = asyncio.create_task(feed.watch())
     stack.callback(watching.cancel)
+    await processes.ready()
     await stack.enter_async_context(_forgetting(settings, side, views))
     return Node(port=port, app=app)
 

@@ -15,7 +15,8 @@ from .messages import Answer, Call, Message, News, Refusal, Request
 
 logger = logging.getLogger(__name__)
 
-_ANSWER_TIMEOUT_S = 10.0
+# Of a worker that stands still; nobody who is asked has to wait for long.
+_ANSWER_TIMEOUT_S = 5.0
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 _T = TypeVar("_T")
@@ -77,10 +78,10 @@ class Channel(asyncio.Protocol):
         self._send(message)
 
     async def ask(
-        self, request: Request, answer_type: type[_T], timeout_s: float = _ANSWER_TIMEOUT_S
+        self, request: Request, answer_type: type[_T], timeout_s: float | None = _ANSWER_TIMEOUT_S
     ) -> _T:
         """
-        Ask, and wait for the answer.
+        Ask, and wait for the answer, with None for ever.
 
         Raises:
             LogUnavailableError: It was refused, or the other side is gone or does not answer;

@@ -17,13 +17,14 @@ class Welcome(Struct, frozen=True):
         settings: All of them, with the port that was found and the keys of the project.
         name: Of this process, for its metrics and its directory.
         descriptor: Of its end of the channel.
-        is_late: The server answers already: listen only once there is something to be answered.
+        is_first: Listens before the server is ready, so that it tells how it is; the others
+            would be no use by then.
     """
 
     settings: Mapping[str, Any]
     name: str
     descriptor: int
-    is_late: bool
+    is_first: bool
 
 
 class Landed(NamedTuple):
@@ -84,7 +85,11 @@ class ReadMetrics(Struct, tag=True, array_like=True, frozen=True):
     """Asked by a process for those of all by name, and by the worker for those of one."""
 
 
-Request = AppendRecords | ReadBounds | ReadRecords | ReadMetrics
+class AwaitAnswers(Struct, tag=True, array_like=True, frozen=True):
+    """Asked of an API process; answered with nothing once it answers requests."""
+
+
+Request = AppendRecords | ReadBounds | ReadRecords | ReadMetrics | AwaitAnswers
 
 
 class Call(Struct, tag=True, array_like=True, frozen=True):

@@ -2,17 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flagstream import telemetry
 from flagstream.errors import LogError, ViewError
 from flagstream.settings import Settings
-from flagstream.views import Readers, ViewReplica, Watermarks, views_path
+from flagstream.views import Marks, Readers, ViewReplica, Watermarks, views_path
 
 from .channel import Channel
-from .messages import News, ReadMetrics, Request
+from .messages import AwaitAnswers, News, ReadMetrics, Request
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +27,8 @@ class ReplicaSide:
         catalog: Implements :class:`flagstream.ports.Catalog`.
         progress: Implements :class:`flagstream.ports.Progress` and ``Admission``.
         caught_up: Set once everything can be read that the worker had when it was first heard of.
+        is_listening: Set by whoever listens for requests.
+        is_told: Whether the worker lets requests in, so that others may answer already.
     """
 
     def __init__(self, settings: Settings, own_path: Path) -> None:
@@ -42,8 +43,13 @@ class ReplicaSide:
         self.state, self.catalog = self._readers.state, self._readers.catalog
         self.progress = Watermarks.of(settings)
         self.caught_up = asyncio.Event()
-        self._news: list[News] = []
+        self.is_listening = asyncio.Event()
+        self.is_told = False
         self._told = asyncio.Event()
+        self._stale: set[bytes] = set()
+        self._projects: set[int] = set()
+        self._marks: dict[tuple[str, int], Marks] = {}
+        self._is_worker_open = False
         self._is_stuck = False
         self._is_orphaned = False
 
@@ -57,7 +63,11 @@ class ReplicaSide:
         """Note what the views do not show yet, at once; the rest as soon as it can be read."""
         for key, position in message.landed:
             self.progress.landed(key, position)
-        self._news.append(message)
+        self._stale.update(message.stale)
+        self._projects.update(message.projects)
+        self._marks.update(((each.topic, each.partition), each) for each in message.marks)
+        self._is_worker_open = message.is_open
+        self.is_told = True
         self._told.set()
 
     async def answer(self, _channel: Channel, request: Request) -> Any:
@@ -67,17 +77,22 @@ class ReplicaSide:
         Raises:
             LogError: The worker asks for what it has itself.
         """
-        if isinstance(request, ReadMetrics):
-            return telemetry.exposition()
-        raise LogError(f"an API process has no {type(request).__name__}")
+        match request:
+            case ReadMetrics():
+                return telemetry.exposition()
+            case AwaitAnswers():
+                await self.is_listening.wait()
+                await self.caught_up.wait()
+                return None
+            case _:
+                raise LogError(f"an API process has no {type(request).__name__}")
 
     async def run(self) -> None:
-        """Take in what is told, for ever."""
+        """Take in what is told, for ever; what comes meanwhile is taken in as one."""
         while True:
             await self._told.wait()
             self._told.clear()
-            news, self._news = self._news, []
-            await self._take_in(news)
+            await self._take_in()
 
     def orphan(self) -> None:
         """Take no more events: the worker is gone. What was read last goes on to be answered."""
@@ -88,17 +103,17 @@ class ReplicaSide:
         """Close the views."""
         self._replica.close()
 
-    async def _take_in(self, news: Sequence[News]) -> None:
-        stale = {key for each in news for key in each.stale}
+    async def _take_in(self) -> None:
+        stale, projects, marks = self._stale, self._projects, self._marks
+        self._stale, self._projects, self._marks = set(), set(), {}
         if not self._readers.is_compiled:
             await self._reopened()
             await self._readers.compile()
         elif stale:
             await self._catch_up()
-            await self._readers.changed(stale, {each for one in news for each in one.projects})
-        for each in news:
-            self.progress.join(each.marks)
-        if news[-1].is_open and not self._is_orphaned:
+            await self._readers.changed(stale, projects)
+        self.progress.join(marks.values())
+        if self._is_worker_open and not self._is_orphaned:
             self.progress.open()
         else:
             self.progress.close()

@@ -5,11 +5,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from flagstream import telemetry
+from flagstream.errors import LogError
 from flagstream.ports import Append, LogReader, Position, RecordSink
 
 from .channel import Channel
 from .feed import Feed
-from .messages import AppendRecords, News, ReadBounds, ReadMetrics, ReadRecords, Request
+from .messages import (
+    AppendRecords,
+    AwaitAnswers,
+    News,
+    ReadBounds,
+    ReadMetrics,
+    ReadRecords,
+    Request,
+)
 
 NAME = "worker"
 _METRICS_TIMEOUT_S = 2.0
@@ -56,6 +65,8 @@ class WorkerSide:
                 return await self._reader.read(topic_partition, start, limit)
             case ReadMetrics():
                 return await self.metrics()
+            case AwaitAnswers():
+                raise LogError("a worker answers no requests")
 
     def told(self, _message: News) -> None:
         """Ignore: nobody tells the worker anything."""

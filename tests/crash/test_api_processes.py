@@ -191,18 +191,19 @@ class TestKill:
         assert ROUNDS == metric(server, "flagstream_api_process_exits_total", "worker")
         check(server, writers, seed)
 
-    def test_the_whole_server_under_load(self, make_server):
+    @pytest.mark.parametrize("everybody", [True, False])
+    def test_the_server_under_load(self, make_server, everybody):
         """
-        After each kill of all processes at a time everything acknowledged is there.
+        After each kill of the worker, alone or with all others, everything acknowledged is there.
         """
         seed = time.time_ns()
         moments = random.Random(seed)
         server = make_server(api_processes=2)
         writers = [Writer(f"user-{n}", random.Random(seed + n)) for n in range(WRITERS)]
 
-        def kill_all():
+        def kill():
             time.sleep(moments.uniform(0.1, 0.8))
-            for pid in [*api_pids(server), server.process.pid]:
+            for pid in [*(api_pids(server) if everybody else ()), server.process.pid]:
                 os.kill(pid, signal.SIGKILL)
 
         for round_number in range(ROUNDS):
@@ -210,7 +211,7 @@ class TestKill:
             if round_number == 0:
                 for key, filters in gold_flags(5).items():
                     server.create_flag(key, filters)
-            asyncio.run(write_meanwhile(server, writers, kill_all))
+            asyncio.run(write_meanwhile(server, writers, kill))
             server.process.wait()
 
         server.start()
@@ -233,6 +234,19 @@ class TestKill:
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), 20)
         until(server.is_ready, 20)
         assert (True, False) == is_gold(server)
+
+    def test_a_worker_that_stands_still(self, server):
+        """
+        Flags are answered, events are refused after a while, and taken again once it goes on.
+        """
+        event = {"api_key": TOKEN, "event": "late", "distinct_id": "u"}
+        os.kill(server.process.pid, signal.SIGSTOP)
+        try:
+            assert all(is_gold(server) == (False, False) for _ in range(GONE))
+            assert 503 == server.request("POST", "/capture/", event).status
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        assert 200 == server.request("POST", "/capture/?wait=1", event).status
 
     def test_one_that_stands_still(self, server):
         """
