@@ -48,6 +48,7 @@ from flagstream.flags import (
 )
 from flagstream.flags.model import FlagDefinition
 from flagstream.management.rows import new_row
+from flagstream.serving import spare_the_collector
 from flagstream.state.definitions import DefinitionState, Kind
 from flagstream.state.group_types import GroupType, GroupTypesState
 from flagstream.state.groups import GroupUpdate, fold_group
@@ -55,7 +56,6 @@ from flagstream.topics import Table, record_key
 from flagstream.views import StoredState, ViewStore
 from flagstream.views.catalog import StoredCatalog
 from flagstream.views.layout import table_key
-from flagstream.worker import spare_the_collector
 from tests.fakes.views import PROJECT
 from tests.fakes.world import World
 

@@ -36,12 +36,12 @@ from benchmarks.load import Load, Target, serve, server
 from flagstream.api import create_app
 from flagstream.routes import flags as flag_routes
 from flagstream.routes import ready_answers
+from flagstream.serving import spare_the_collector
 from flagstream.state.groups import GroupUpdate, fold_group
 from flagstream.state.persons import PersonUpdate, fold_person
 from flagstream.topics import Table, record_key
 from flagstream.views import StoredState, ViewStore
 from flagstream.views.layout import table_key
-from flagstream.worker import spare_the_collector
 from tests.fakes.views import PROJECT, FakeCatalog
 from tests.fakes.world import World
 

@@ -72,17 +72,17 @@ class Client:
 
 
 @asynccontextmanager
-async def load(client: Client, per_request: int) -> AsyncIterator[None]:
+async def load(client: Client, per_request: int, per_s: int = CHANGES_PER_S) -> AsyncIterator[None]:
     """Change group properties at a steady rate meanwhile."""
-    task = asyncio.create_task(_change_for_ever(client, per_request))
+    task = asyncio.create_task(_change_for_ever(client, per_request, per_s))
     try:
         yield
     finally:
         task.cancel()
 
 
-async def _change_for_ever(client: Client, per_request: int) -> None:
-    pause_s = per_request / CHANGES_PER_S
+async def _change_for_ever(client: Client, per_request: int, per_s: int) -> None:
+    pause_s = per_request / per_s
     due = time.perf_counter()
     for number in itertools.count():
         keys = range(number * per_request, (number + 1) * per_request)

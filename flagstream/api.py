@@ -1,18 +1,23 @@
 """The HTTP application: what handlers are given, and the routes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
-from flagstream import ports
+from flagstream import ports, telemetry
 from flagstream.ingest import Continuity, Ingest
-from flagstream.management import Management
+from flagstream.management import Management, Turn, alone
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
 from flagstream.routes.table import add_health, add_routes
 from flagstream.settings import Settings
+
+
+async def own_metrics() -> bytes:
+    """Write the metrics of this process."""
+    return telemetry.exposition()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +28,8 @@ class Services:
     Attributes:
         is_ready: Whether recovered and caught up; until then everything but health answers 503.
         clock_ms: Unix milliseconds now.
+        metrics: Those of the whole server, in the text format of Prometheus.
+        turn: Keeps other processes out while definitions are changed.
     """
 
     settings: Settings
@@ -36,12 +43,15 @@ class Services:
     warnings: ports.Warnings
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
+    metrics: Callable[[], Awaitable[bytes]] = own_metrics
+    turn: Turn = alone
 
 
 def create_health_app(is_ready: Callable[[], bool]) -> web.Application:
     """Wire what a process serves that answers nothing but how it is."""
     app = web.Application()
     app[keys.IS_READY] = is_ready
+    app[keys.METRICS] = own_metrics
     add_health(app)
     return app
 
@@ -70,6 +80,7 @@ def create_app(services: Services) -> web.Application:
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
     app[keys.IS_READY] = services.is_ready
+    app[keys.METRICS] = services.metrics
     app[keys.CLOCK_MS] = services.clock_ms
     app[keys.INGEST] = Ingest(
         view=services.view,
@@ -84,6 +95,7 @@ def create_app(services: Services) -> web.Application:
         services.progress,
         clock_ms=services.clock_ms,
         wait_timeout_s=services.settings.wait_timeout_s,
+        turn=services.turn,
     )
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),

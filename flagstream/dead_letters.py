@@ -4,7 +4,7 @@ import sys
 from collections.abc import Container, Sequence
 
 from flagstream.errors import NotFoundError, RecordError
-from flagstream.ports import Append, DeadLetter, LogReader, LogRecord, RecordSink, TopicPartition
+from flagstream.ports import Append, DeadLetter, LogRecord, RecordSink, TopicPartition, TopicReader
 from flagstream.scan import scan
 from flagstream.state.dead_letters import DeadLetter as Letter
 from flagstream.topics import Topic, key_parts
@@ -13,7 +13,7 @@ from flagstream.topics import Topic, key_parts
 class DeadLetterBox:
     """The dead letters of all projects, as :class:`flagstream.ports.DeadLetters`."""
 
-    def __init__(self, reader: LogReader, sink: RecordSink) -> None:
+    def __init__(self, reader: TopicReader, sink: RecordSink) -> None:
         self._reader = reader
         self._sink = sink
 

@@ -67,12 +67,22 @@ class RecordSink(Protocol):
         ...
 
 
-class LogReader(Protocol):
-    """Reads topics without committing anything."""
+class TopicReader(Protocol):
+    """Reads what topics hold now."""
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
         """Read per partition the first offset kept and the next one to be written."""
         ...
+
+    async def read(
+        self, topic_partition: TopicPartition, start: int, limit: int
+    ) -> Sequence[LogRecord]:
+        """Read at most *limit* records from offset *start* on."""
+        ...
+
+
+class LogReader(TopicReader, Protocol):
+    """Reads topics without committing anything."""
 
     async def committed(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Read the agents' next offsets; those of partitions where one was committed."""
@@ -87,12 +97,6 @@ class LogReader(Protocol):
         """
         ...
 
-    async def read(
-        self, topic_partition: TopicPartition, start: int, limit: int
-    ) -> Sequence[LogRecord]:
-        """Read at most *limit* records from offset *start* on."""
-        ...
-
 
 class Progress(Protocol):
     """How far agents and views are behind the log."""
@@ -103,6 +107,15 @@ class Progress(Protocol):
 
     async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
         """Wait until all are visible; False once *timeout_s* has passed."""
+        ...
+
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        """
+        Tell whether the views show what other processes are known to have written to a key.
+
+        Args:
+            key: Of a record; of a session update the one of its distinct id.
+        """
         ...
 
 

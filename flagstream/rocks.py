@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rocksdict import BlockBasedOptions, DBCompressionType, Options, Rdict
+from rocksdict import AccessType, BlockBasedOptions, DBCompressionType, Options, Rdict
 
 from flagstream.errors import FlagstreamError, LogLockedError
 
@@ -46,4 +46,25 @@ def open_rocks(path: Path, options: Options, failure: type[FlagstreamError]) -> 
     except Exception as error:
         if "lock" in str(error).lower():
             raise LogLockedError(f"{path}: another process holds this directory") from None
+        raise failure(f"{path}: {error}") from error
+
+
+def open_secondary(
+    path: Path, own_path: Path, options: Options, failure: type[FlagstreamError]
+) -> Rdict:
+    """
+    Open a database that another process writes, for reading.
+
+    Args:
+        own_path: Directory of what this one logs.
+        failure: To be raised where it cannot be opened.
+    """
+    # The writer deletes files that this one may still have to read.
+    options.set_max_open_files(-1)
+    # With more, every catch-up starts as many threads, at thirty times its cost.
+    options.set_max_file_opening_threads(1)
+    own_path.mkdir(parents=True, exist_ok=True)
+    try:
+        return Rdict(str(path), options=options, access_type=AccessType.secondary(str(own_path)))
+    except Exception as error:
         raise failure(f"{path}: {error}") from error

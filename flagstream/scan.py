@@ -2,13 +2,13 @@
 
 from collections.abc import AsyncIterator, Mapping
 
-from flagstream.ports import LogReader, LogRecord, TopicPartition
+from flagstream.ports import LogRecord, TopicPartition, TopicReader
 
 _PAGE = 1_000
 
 
 async def scan(
-    reader: LogReader, topic: str, starts: Mapping[TopicPartition, int] | None = None
+    reader: TopicReader, topic: str, starts: Mapping[TopicPartition, int] | None = None
 ) -> AsyncIterator[LogRecord]:
     """
     Yield the records of a topic, one partition after the other, each in the order of its offsets.

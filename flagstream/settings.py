@@ -30,6 +30,7 @@ class Settings(BaseModel):
 
     Attributes:
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
+        api_processes: How many answer requests beside the one that folds; 0 where it does both.
         role: ``worker`` folds and answers nothing but how it is, ``api`` answers and folds nothing.
         kafka_security: How the brokers are reached, by TLS and with a name and password or not.
         kafka_ca_file: PEM of who signs the brokers' certificates; empty for the system's.
@@ -51,6 +52,7 @@ class Settings(BaseModel):
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
     role: Annotated[Literal["all", "worker", "api"], Field(validate_default=True)] = "all"
+    api_processes: Annotated[int, Field(ge=0, le=64)] = 0
     kafka_replication: Count = 1
     kafka_security: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = "plaintext"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
@@ -86,6 +88,15 @@ class Settings(BaseModel):
             )
         return value
 
+    @field_validator("api_processes")
+    @classmethod
+    def _is_embedded(cls, value: int, info: ValidationInfo) -> int:
+        if value and info.data.get("broker_url"):
+            raise PydanticCustomError(
+                "shared", "expected 0 on Kafka, where more nodes of role api do the same"
+            )
+        return value
+
     @field_validator("kafka_username", "kafka_password")
     @classmethod
     def _given_with_sasl(cls, value: str | SecretStr, info: ValidationInfo) -> str | SecretStr:
@@ -93,6 +104,13 @@ class Settings(BaseModel):
         if is_sasl and not value:
             raise PydanticCustomError("missing", "expected one, as kafka_security is of SASL")
         return value
+
+    def disclosed(self) -> dict[str, Any]:
+        """Every setting as JSON has it, secrets included: for a process of our own."""
+        secrets = {name: value for name, value in self if isinstance(value, SecretStr)}
+        return self.model_dump(mode="json") | {
+            name: value.get_secret_value() for name, value in secrets.items()
+        }
 
     @property
     def embedded_url(self) -> str:

@@ -1,9 +1,11 @@
 """Metrics, in the process's Prometheus registry."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Protocol
 
-from prometheus_client import REGISTRY, Counter, Gauge
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client import REGISTRY, Counter, Gauge, generate_latest
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 
@@ -31,6 +33,40 @@ class Counts(Collector):
         yield family
 
 
+class _Joined(Collector):
+    """The metrics of several processes, each sample with the name of its process."""
+
+    def __init__(self, expositions: Mapping[str, bytes]) -> None:
+        self._expositions = expositions
+
+    def collect(self) -> Iterable[Metric]:
+        families: dict[str, Metric] = {}
+        for process, exposition in self._expositions.items():
+            for family in text_string_to_metric_families(exposition.decode()):
+                joined = families.setdefault(
+                    family.name, Metric(family.name, family.documentation, family.type)
+                )
+                for sample in family.samples:
+                    labels = {**sample.labels, "process": process}
+                    joined.samples.append(sample._replace(labels=labels))
+        return families.values()
+
+
+def exposition() -> bytes:
+    """Write the metrics of this process in the text format of Prometheus."""
+    return generate_latest(REGISTRY)
+
+
+def joined(expositions: Mapping[str, bytes]) -> bytes:
+    """
+    Write the metrics of several processes as one text.
+
+    Each sample is labelled with its *process* instead of being added up: a process that is
+    started again begins at zero, which Prometheus understands of a series of its own only.
+    """
+    return generate_latest(_Joined(expositions))
+
+
 RESPONSES = Counts("flagstream_http_responses", "Answers by status.", "status")
 FILLED_FLAG_REQUESTS = Counter(
     "flagstream_flag_requests_filled",
@@ -50,6 +86,10 @@ GROUP_TYPES_REFUSED = Counter(
 DEAD_LETTERS = Counter("flagstream_dead_letters", "Records that could not be folded.", ["table"])
 LAG_CHANGES = Gauge("flagstream_lag_changes", "Records that are written and not yet folded.")
 LAG_SECONDS = Gauge("flagstream_lag_seconds", "Age of the oldest record that is not yet folded.")
+API_PROCESSES = Gauge("flagstream_api_processes", "API processes that answer requests.")
+API_PROCESS_EXITS = Counter(
+    "flagstream_api_process_exits", "Times that an API process ended without having been asked to."
+)
 FOREIGN_RECORDS = Counter(
     "flagstream_foreign_changelog_records",
     "Changelog records of Kafka that another worker wrote to a partition of this one.",
@@ -65,3 +105,16 @@ SOURCE_HOLES = Counter(
     "Times that records of a source topic did not arrive and were fetched again.",
     ["topic"],
 )
+
+
+class _Lag(Protocol):
+    @property
+    def lag_changes(self) -> int: ...
+    @property
+    def lag_s(self) -> float: ...
+
+
+def show_lag(progress: _Lag) -> None:
+    """Show, from now on, how far the agents are behind as this process knows it."""
+    LAG_CHANGES.set_function(lambda: progress.lag_changes)
+    LAG_SECONDS.set_function(lambda: progress.lag_s)

@@ -1,37 +1,31 @@
 """The composition root: settings become a running process."""
 
 import asyncio
-import gc
 import logging
 import math
-import os
-import signal
 import sys
-import threading
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
 import faust
-import uvloop
-from aiohttp import web
+from pydantic import SecretStr
 
 from flagstream import telemetry
 from flagstream.agents import Folding, register
-from flagstream.api import Services, create_app, create_health_app
+from flagstream.agents.folding import FoldProgress
+from flagstream.api import create_app, create_health_app
 from flagstream.banner import banner, worker_banner
-from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError, UnavailableError
 from flagstream.expiry import forget_for_ever
-from flagstream.ingest import WarningSamples
-from flagstream.keys import StaticProjects, default_project
+from flagstream.keys import default_project
 from flagstream.ports import Append, Position, RecordSink
-from flagstream.routes.protocol import listen
+from flagstream.processes import Feed, Supervisor, WorkerSide
+from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.views import SPARED_THRESHOLD, Peers, ReadSide, Watermarks
+from flagstream.views import FollowedViews, Peers, ReadSide, Watermarks, open_store
 
 _DAY_S = 86_400
 _FORGET_INTERVAL_S = 3_600
@@ -44,32 +38,18 @@ def serve(settings: Settings) -> None:
     Raises:
         FlagstreamError: The start is not possible; the message says what to do.
     """
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
     if settings.log_level != "debug":
         # Faust tells every step of every service.
         for name in ("faust", "mode", "aiokafka", "flagstream.transport"):
             logging.getLogger(name).setLevel(logging.WARNING)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings))
+    run(settings, lambda stop: _serve(settings, stop))
 
 
-async def _serve(settings: Settings) -> None:
-    stop = asyncio.Event()
-    # Faust and its Kafka client wait without end for a broker that is gone.
-    overdue = threading.Timer(settings.stop_timeout_s, _give_up)
-    overdue.daemon = True
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _begin_stop, stop, overdue)
+async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with running(settings) as node:
         sys.stdout.write(_banner(settings, node.port) + "\n")
         sys.stdout.flush()
-        spare_the_collector()
-        # Requests must not wait 5 ms each time the consumer's or the writer's thread has a turn.
-        sys.setswitchinterval(0.0005)
+        settle()
         await node.wait(stop)
 
 
@@ -77,29 +57,6 @@ def _banner(settings: Settings, port: int) -> str:
     if settings.role == "worker":
         return worker_banner(settings, port)
     return banner(settings, default_project(settings).token, port)
-
-
-def spare_the_collector() -> None:
-    """
-    Keep what the start has made out of garbage collection, and collect less often.
-
-    Requests make no cycles; walking modules, schemas and caches again and again only delays them.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(SPARED_THRESHOLD, 50, 100)
-
-
-def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:
-    if not stop.is_set():
-        stop.set()
-        overdue.start()
-
-
-def _give_up() -> None:
-    # As safe as any kill: what was accepted is in the log, and the next start folds it.
-    logging.getLogger(__name__).error("The stop took too long: ended without it")
-    os._exit(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +99,8 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
         log = await stack.enter_async_context(opened(settings))
         if settings.role == "worker":
             yield await _start_worker(settings, log, stack)
+        elif settings.api_processes:
+            yield await _start_processes(settings, log, stack)
         else:
             yield await _start_api(settings, log, stack)
 
@@ -158,7 +117,7 @@ async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack)
     stack.callback(peers.cancel)
     app = _faust_app(settings, log, progress)
     health = create_health_app(lambda: bool(app.tables.actives_ready))
-    port = await _listen(health, settings, stack)
+    port = await listening(health, settings, stack)
     stack.push_async_callback(app.stop)
     await app.start()
     return Node(port=port, app=app)
@@ -171,8 +130,10 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     await reads.start()
     app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
     sink = _TrackedSink(log.sink, reads.progress)
-    http = _http_app(settings, DeadLetterBox(log.reader, sink), sink, reads)
-    port = await _listen(http, settings, stack)
+    served = services(
+        settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader
+    )
+    port = await listening(create_app(served), settings, stack)
     if app is not None:
         stack.push_async_callback(app.stop)
         await app.start()
@@ -186,9 +147,46 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     return Node(port=port, app=app)
 
 
+async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+    store = await open_store(settings)
+    progress = Watermarks.of(settings)
+    feed = Feed(progress, lambda: views.is_ready and progress.is_open)
+    views = FollowedViews(settings, progress, log.reader, store, feed.changed)
+    stack.push_async_callback(views.stop)
+    # Only now: whoever still answers for a worker that was killed ends once the views are opened.
+    port = await reserved_port(settings, stack)
+    await _begin(progress, log)
+    await views.start()
+    side = WorkerSide(log.sink, log.reader, feed)
+    processes = Supervisor(_shared(settings, port), side, feed)
+    stack.push_async_callback(processes.stop)
+    processes.start()
+    app = _faust_app(settings, log, feed)
+    stack.push_async_callback(app.stop)
+    await app.start()
+    await views.ready()
+    await _backlog_folded(progress, log)
+    stack.push_async_callback(_drain, settings, progress, log)
+    # First of all at the end: what they still accept is folded with the rest.
+    stack.push_async_callback(processes.stop)
+    progress.open()
+    feed.flush()
+    watching = asyncio.create_task(feed.watch())
+    stack.callback(watching.cancel)
+    await processes.ready()
+    await stack.enter_async_context(_forgetting(settings, side, views))
+    return Node(port=port, app=app)
+
+
+def _shared(settings: Settings, port: int) -> Settings:
+    """Settle what each process would otherwise find out for itself."""
+    project = default_project(settings)
+    keys = {"project_token": project.token, "secret_key": SecretStr(project.secret_key)}
+    return settings.model_copy(update={"port": port, **keys})
+
+
 async def _begin(progress: Watermarks, log: OpenLog) -> None:
-    telemetry.LAG_CHANGES.set_function(lambda: progress.lag_changes)
-    telemetry.LAG_SECONDS.set_function(lambda: progress.lag_s)
+    telemetry.show_lag(progress)
     bounds = await log.reader.bounds([table.source for table in Table])
     progress.begin(bounds, await log.reader.committed(bounds))
 
@@ -200,11 +198,13 @@ async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:
 
 
 @asynccontextmanager
-async def _forgetting(settings: Settings, sink: RecordSink, reads: ReadSide) -> AsyncIterator[None]:
+async def _forgetting(
+    settings: Settings, sink: RecordSink, views: FollowedViews
+) -> AsyncIterator[None]:
     ttl_s = settings.active_groups_ttl_days * _DAY_S
     forgetting = asyncio.create_task(
         forget_for_ever(
-            reads.sessions, sink, ttl_s=ttl_s, interval_s=_FORGET_INTERVAL_S, clock_ms=_clock_ms
+            views.sessions, sink, ttl_s=ttl_s, interval_s=_FORGET_INTERVAL_S, clock_ms=clock_ms
         )
     )
     try:
@@ -220,7 +220,7 @@ async def _drain(settings: Settings, progress: Watermarks, log: OpenLog) -> None
             await _backlog_folded(progress, log)
 
 
-def _faust_app(settings: Settings, log: OpenLog, progress: Watermarks) -> faust.App:
+def _faust_app(settings: Settings, log: OpenLog, progress: FoldProgress) -> faust.App:
     app = faust.App(
         APP_ID,
         datadir=settings.data_dir.absolute() / "tables",
@@ -239,33 +239,6 @@ def _faust_app(settings: Settings, log: OpenLog, progress: Watermarks) -> faust.
     return app
 
 
-def _http_app(
-    settings: Settings,
-    dead_letters: DeadLetterBox,
-    sink: RecordSink,
-    reads: ReadSide,
-) -> web.Application:
-    return create_app(
-        Services(
-            settings=settings,
-            sink=sink,
-            view=reads.state,
-            catalog=reads.catalog,
-            progress=reads.progress,
-            admission=reads.progress,
-            projects=StaticProjects(default_project(settings)),
-            dead_letters=dead_letters,
-            warnings=WarningSamples(),
-            is_ready=lambda: reads.is_ready and reads.progress.is_open,
-            clock_ms=_clock_ms,
-        )
-    )
-
-
-def _clock_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 class _TrackedSink:
     """A sink whose records count as appended, so that the agents' lag is known."""
 
@@ -278,18 +251,3 @@ class _TrackedSink:
         positions = await self._sink.append(appends)
         self._progress.appended(positions)
         return positions
-
-
-async def _listen(http: web.Application, settings: Settings, stack: AsyncExitStack) -> int:
-    runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    try:
-        server = await listen(runner, settings.host, settings.port)
-    except OSError as error:
-        raise SettingsError(
-            f"port: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-        ) from None
-    stack.callback(server.close)
-    port: int = server.sockets[0].getsockname()[1]
-    return port

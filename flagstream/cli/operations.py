@@ -27,6 +27,11 @@ from .options import (
     type=click.Choice(["all", "worker", "api"]),
     help="On Kafka: fold, answer requests, or both.  [default: all]",
 )
+@click.option(
+    "--api-processes",
+    type=int,
+    help="Processes that answer beside the one that folds.  [default: 0, one does both]",
+)
 def serve(config: Path | None, **options: Any) -> None:
     """
     Start a server; it stops on SIGTERM or SIGINT once what it accepted is written.

@@ -1,4 +1,4 @@
-"""Records that this process has sent, or is sending, and that the views do not show yet."""
+"""Records that are sent, or being sent, and that the views do not show yet."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,10 +55,12 @@ class InFlight:
     def get(self, mark: Mark) -> Flight | None:
         """Read what is in flight; None where the view shows everything."""
         flight = self._flights.get(mark)
-        if flight is None or self._is_flying(flight):
-            return flight
-        del self._flights[mark]
-        return None
+        if flight is not None:
+            if self._is_flying(flight):
+                return flight
+            del self._flights[mark]
+        # What others have sent is not known, only that the view does not show it.
+        return None if self._progress.is_settled(mark.topic, mark.key) else Flight()
 
     def is_durable(self, mark: Mark) -> bool:
         """Tell whether a record is in the log for certain, though not in the view yet."""

@@ -5,6 +5,7 @@ from .cohort_rows import COHORT_DEFINING, COHORT_READ_ONLY, changed_cohort_row, 
 from .references import cycles, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .service import Management, find_cohort, find_flag
+from .writer import Turn, alone
 
 __all__ = [
     "COHORT_DEFINING",
@@ -12,6 +13,8 @@ __all__ = [
     "DEFINING",
     "READ_ONLY",
     "Management",
+    "Turn",
+    "alone",
     "changed_cohort_row",
     "changed_row",
     "cycles",

@@ -12,7 +12,7 @@ from .cohort_rows import changed_cohort_row, new_cohort_row, with_members
 from .references import check_cohort, check_flag
 from .rows import changed_row, new_row
 from .settings import checked_settings
-from .writer import DefinitionsWriter
+from .writer import DefinitionsWriter, Turn, alone
 
 _MAX_FLAGS = 10_000
 _MAX_COHORTS = 1_000
@@ -29,10 +29,11 @@ class Management:
         *,
         clock_ms: Callable[[], int],
         wait_timeout_s: float,
+        turn: Turn = alone,
     ) -> None:
         self._clock_ms = clock_ms
         self._writer = DefinitionsWriter(
-            catalog, sink, progress, clock_ms=clock_ms, wait_timeout_s=wait_timeout_s
+            catalog, sink, progress, turn=turn, clock_ms=clock_ms, wait_timeout_s=wait_timeout_s
         )
 
     async def create_flag(self, project_id: int, body: Row) -> Row:

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from flagstream.errors import InvalidRequestError, UnavailableError
 from flagstream.ports import Append, Catalog, Position, Progress, ProjectSnapshot, RecordSink
@@ -14,13 +14,22 @@ from .bodies import Row
 
 _MAX_BODY_BYTES = 512 * 1024
 
+# Keeps other processes out, and yields what they have written last.
+Turn = Callable[[], AbstractAsyncContextManager[Sequence[Position]]]
+
+
+@asynccontextmanager
+async def alone() -> AsyncIterator[Sequence[Position]]:
+    """Keep nobody out: where there is no other process."""
+    yield ()
+
 
 class DefinitionsWriter:
     """
     The only one that writes definitions.
 
     Changes of one project happen one after the other, each on top of the snapshot that holds the
-    one before; with several processes that take writes, the log's order decides.
+    one before; with several nodes that take writes, the log's order decides.
     """
 
     def __init__(
@@ -29,16 +38,18 @@ class DefinitionsWriter:
         sink: RecordSink,
         progress: Progress,
         *,
+        turn: Turn,
         clock_ms: Callable[[], int],
         wait_timeout_s: float,
     ) -> None:
         self._catalog = catalog
         self._sink = sink
         self._progress = progress
+        self._turn = turn
         self._clock_ms = clock_ms
         self._wait_timeout_s = wait_timeout_s
         self._locks: defaultdict[int, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._latest: dict[int, Position] = {}
+        self._latest: dict[int, Sequence[Position]] = {}
 
     @asynccontextmanager
     async def changing(self, project_id: int) -> AsyncIterator[ProjectSnapshot]:
@@ -48,9 +59,9 @@ class DefinitionsWriter:
         Raises:
             UnavailableError: The project's last change is not folded in yet.
         """
-        async with self._locks[project_id]:
-            latest = self._latest.get(project_id)
-            if latest is not None and not await self._is_visible(latest):
+        async with self._locks[project_id], self._turn() as known:
+            latest = [*known, *self._latest.get(project_id, ())]
+            if latest and not await self._are_visible(latest):
                 raise UnavailableError("The last change is not folded in yet.", retry_after_s=1)
             yield self._catalog.project(project_id)
 
@@ -65,13 +76,12 @@ class DefinitionsWriter:
         if len(update) > _MAX_BODY_BYTES:
             raise _too_large(body)
         key = record_key(project_id, kind, name)
-        (self._latest[project_id],) = await self._sink.append(
-            [Append(Topic.DEFINITIONS, key, update)]
-        )
-        await self._is_visible(self._latest[project_id])
+        positions = await self._sink.append([Append(Topic.DEFINITIONS, key, update)])
+        self._latest[project_id] = positions
+        await self._are_visible(positions)
 
-    async def _is_visible(self, position: Position) -> bool:
-        return await self._progress.wait_visible([position], self._wait_timeout_s)
+    async def _are_visible(self, positions: Sequence[Position]) -> bool:
+        return await self._progress.wait_visible(positions, self._wait_timeout_s)
 
 
 def _too_large(body: Row) -> InvalidRequestError:

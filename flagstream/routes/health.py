@@ -1,7 +1,7 @@
 """Whether the process lives, whether it can answer, and its metrics."""
 
 from aiohttp import web
-from prometheus_client import REGISTRY, exposition
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 import flagstream
 
@@ -27,10 +27,10 @@ async def ready(request: web.Request) -> web.Response:
     )
 
 
-async def metrics(_request: web.Request) -> web.Response:
+async def metrics(request: web.Request) -> web.Response:
     """Write the metrics in the text format of Prometheus."""
-    body = exposition.generate_latest(REGISTRY)
-    return web.Response(body=body, headers={"Content-Type": exposition.CONTENT_TYPE_LATEST})
+    body = await request.app[keys.METRICS]()
+    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 _health = (

@@ -1,6 +1,6 @@
 """What handlers find in the application, each under a typed key."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
@@ -35,4 +35,5 @@ PROJECTS: web.AppKey[Projects] = web.AppKey("projects")
 DEAD_LETTERS: web.AppKey[DeadLetters] = web.AppKey("dead_letters")
 WARNINGS: web.AppKey[Warnings] = web.AppKey("warnings")
 IS_READY: web.AppKey[Callable[[], bool]] = web.AppKey("is_ready")
+METRICS: web.AppKey[Callable[[], Awaitable[bytes]]] = web.AppKey("metrics")
 CLOCK_MS: web.AppKey[Callable[[], int]] = web.AppKey("clock_ms")

@@ -34,9 +34,14 @@ class Protocol(RequestHandler):
         return response
 
 
-async def listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
+async def listen(
+    runner: web.AppRunner, host: str, port: int, *, is_shared: bool = False
+) -> asyncio.Server:
     """
     Begin to serve the application of *runner*, whose set-up is done.
+
+    Args:
+        is_shared: Other processes of this user listen on the port as well.
 
     Raises:
         OSError: The address is in use, or not this machine's.
@@ -46,4 +51,4 @@ async def listen(runner: web.AppRunner, host: str, port: int) -> asyncio.Server:
     no_log: Any = None
     # Bodies arrive as sent, as the application wants them.
     protocol = partial(Protocol, runner.server, loop=loop, access_log=no_log, auto_decompress=False)
-    return await loop.create_server(protocol, host, port, backlog=1024)
+    return await loop.create_server(protocol, host, port, backlog=1024, reuse_port=is_shared)

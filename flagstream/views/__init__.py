@@ -1,19 +1,27 @@
 """What requests read: state, definitions and progress, fed by a follower of the changelogs."""
 
 from .catalog import StoredCatalog
+from .merging import Merge
 from .peers import Peers
-from .progress import Watermarks
-from .read_side import ReadSide
+from .progress import Marks, Watermarks
+from .read_side import FollowedViews, Readers, ReadSide, open_store, views_path
 from .state import StoredState
-from .store import ViewStore
+from .store import ViewReplica, ViewStore
 from .swapping import SPARED_THRESHOLD
 
 __all__ = [
     "SPARED_THRESHOLD",
+    "FollowedViews",
+    "Marks",
+    "Merge",
     "Peers",
     "ReadSide",
+    "Readers",
     "StoredCatalog",
     "StoredState",
+    "ViewReplica",
     "ViewStore",
     "Watermarks",
+    "open_store",
+    "views_path",
 ]

@@ -25,7 +25,7 @@ from flagstream.state.group_types import GroupTypesState
 from flagstream.topics import Table, key_parts, record_key
 
 from .layout import range_of, table_key
-from .store import ViewStore
+from .store import ViewReader
 from .swapping import in_slices, let_go, uncollected
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class StoredCatalog:
     Some have thousands of flags: work on a project is in steps, between which others are let in.
     """
 
-    def __init__(self, store: ViewStore) -> None:
+    def __init__(self, store: ViewReader) -> None:
         self._store = store
         self._empty = snapshot(_NO_TYPES, {})
         self._snapshots: dict[int, ProjectSnapshot] = {}

@@ -14,6 +14,8 @@ from flagstream.ports import Position, TopicPartition
 from flagstream.settings import Settings
 from flagstream.topics import Table, epoch_of, offset_of, version_of
 
+from .elsewhere import Elsewhere
+
 _TABLES = {table.source.value: table for table in Table}
 _MAX_RETRY_AFTER_S = 30
 # The first record of a log has version 0.
@@ -26,6 +28,27 @@ class _Sample(NamedTuple):
 
     end: int
     time_ms: int
+
+
+class Marks(NamedTuple):
+    """
+    How far one partition of a source topic is.
+
+    Every member only grows, so marks are joined by taking the higher of each.
+
+    Attributes:
+        appended: Next offset to be written.
+        folded: Next offset to be folded.
+        changed: Version that was written to the table last.
+        applied: Highest version in the views.
+    """
+
+    topic: str
+    partition: int
+    appended: int
+    folded: int
+    changed: int
+    applied: int
 
 
 class _Waiter(NamedTuple):
@@ -101,6 +124,7 @@ class Watermarks:
         self._lag_changes = 0
         self._waiters = 0
         self._is_open = False
+        self._elsewhere = Elsewhere(self.is_visible)
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -148,6 +172,14 @@ class Watermarks:
             if position.topic in _TABLES:
                 self._move(position.topic_partition, appended=position.offset + 1)
 
+    def landed(self, key: bytes, position: Position) -> None:
+        """Note a record that another process has written and that changes what is under *key*."""
+        self._elsewhere.landed(key, position)
+
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        """Tell whether the views show what other processes are known to have written to a key."""
+        return self._elsewhere.is_settled(topic, key)
+
     def ends(self, ends: Mapping[TopicPartition, int]) -> None:
         """Note where the log ends, whoever wrote it."""
         for place, end in ends.items():
@@ -174,16 +206,31 @@ class Watermarks:
     def applied(self, table: Table, partition: int, version: int) -> None:
         """Note the highest state version of a changelog partition that is in the views."""
         place = TopicPartition(table.source.value, partition)
-        marks = self._marks(place)
-        marks.applied = max(marks.applied, version)
-        for waiter in _passed(marks.unapplied, marks.applied):
-            _wake(waiter)
+        self._apply(self._marks(place), version)
         if self._has_peers:
             self._fold(place, offset_of(version) + 1)
 
     def settled(self, place: TopicPartition, offset: int) -> None:
         """Note that everything before *offset* was folded, and is in the views."""
         self._fold(place, offset)
+
+    def marks(self, places: Iterable[TopicPartition] | None = None) -> Sequence[Marks]:
+        """Read the marks of *places*, or of all that there are."""
+        return [
+            Marks(*place, marks.appended, marks.folded, marks.changed, marks.applied)
+            for place in (self._partitions if places is None else places)
+            if (marks := self._partitions.get(place)) is not None
+        ]
+
+    def join(self, all_marks: Iterable[Marks]) -> None:
+        """Take over marks of the process that folds, once its views can be read as far."""
+        for topic, partition, appended, folded, changed, applied in all_marks:
+            place = TopicPartition(topic, partition)
+            marks = self._marks(place)
+            marks.changed = max(marks.changed, changed)
+            self._move(place, appended=appended)
+            self._fold(place, folded)
+            self._apply(marks, applied)
 
     def unsettled(self) -> Mapping[TopicPartition, int]:
         """Collect the partitions that lag or are waited for, with the next offset to be folded."""
@@ -256,6 +303,11 @@ class Watermarks:
                 _wake(waiter)
             else:
                 insort(marks.unapplied, waiter._replace(mark=marks.changed))
+
+    def _apply(self, marks: _Partition, version: int) -> None:
+        marks.applied = max(marks.applied, version)
+        for waiter in _passed(marks.unapplied, marks.applied):
+            _wake(waiter)
 
     def _move(self, place: TopicPartition, *, folded: int = 0, appended: int = 0) -> None:
         marks = self._marks(place)

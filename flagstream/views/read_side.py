@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from flagstream.ports import LogReader
@@ -16,49 +17,81 @@ from .merging import Merge
 from .peers import Peers
 from .progress import Watermarks
 from .state import StoredState
-from .store import ViewStore
+from .store import ViewReader, ViewStore
 
 logger = logging.getLogger(__name__)
 
 
-class ReadSide:
+class Readers:
     """
-    Views, their follower, and who is told when they change.
+    What requests read, and how it learns of changes.
 
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
-        progress: Implements :class:`flagstream.ports.Progress` and ``Admission``; agents and
-            capture report to it.
+        is_compiled: Whether the catalog holds all definitions.
     """
 
-    def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
+    def __init__(self, settings: Settings, store: ViewReader) -> None:
         self.state = StoredState(
             store,
             cache_entries=settings.view_cache_entries,
             active_groups_ttl_days=settings.active_groups_ttl_days,
         )
         self.catalog = StoredCatalog(store)
-        self.progress = Watermarks.of(settings)
+        self.is_compiled = False
+
+    async def compile(self) -> None:
+        """Compile all definitions of the store."""
+        self.catalog.mark_all()
+        await self.catalog.refresh()
+        self.is_compiled = True
+
+    async def changed(self, stale: Iterable[bytes], projects: Iterable[int]) -> None:
+        """
+        Take in a change of the store.
+
+        Args:
+            stale: Keys under which decoded objects may be cached.
+            projects: Whose definitions or group types changed.
+        """
+        self.state.drop(stale)
+        self.catalog.mark(projects)
+        if projects and self.is_compiled:
+            await self.catalog.refresh()
+
+
+class FollowedViews:
+    """
+    The views, and the follower that writes them.
+
+    Attributes:
+        progress: Implements :class:`flagstream.ports.Progress` and ``Admission``; agents and
+            capture report to it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        progress: Watermarks,
+        reader: LogReader,
+        store: ViewStore,
+        changed: Callable[[Merge], Awaitable[None]],
+    ) -> None:
+        """
+        Prepare; :meth:`start` begins.
+
+        Args:
+            changed: Called with everything that was written, before progress tells of it.
+        """
+        self.progress = progress
         self._store = store
+        self._changed = changed
         self._follower = Follower(store, reader, self._publish)
         self._peers = Peers(reader, self.progress, self._follower.is_followed)
         self._has_peers = bool(settings.broker_url)
         self._following: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
-        self._is_compiled = False
-
-    @classmethod
-    async def open(cls, settings: Settings, reader: LogReader) -> Self:
-        """
-        Open the views in the data directory.
-
-        Raises:
-            LogLockedError: Another process holds them.
-            ViewError: They cannot be opened: disk full or not writable.
-        """
-        store = await asyncio.to_thread(ViewStore, settings.data_dir / "views")
-        return cls(settings, reader, store)
 
     async def start(self) -> None:
         """
@@ -80,15 +113,12 @@ class ReadSide:
         caught_up.cancel()
         if self._following.done():
             await self._following
-        self.catalog.mark_all()
-        await self.catalog.refresh()
-        self._is_compiled = True
 
     @property
     def is_ready(self) -> bool:
         """Whether the views are complete, followed, and take what follows."""
         is_following = self._following is not None and not self._following.done()
-        return self._is_compiled and is_following and not self._follower.is_stuck
+        return is_following and self._follower.caught_up.is_set() and not self._follower.is_stuck
 
     def sessions(self, after: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the encoded sessions behind a key."""
@@ -106,10 +136,7 @@ class ReadSide:
 
     async def _publish(self, merge: Merge) -> None:
         """Tell readers in an order in which nobody is told of what cannot be read yet."""
-        self.state.drop(merge.stale)
-        self.catalog.mark(merge.projects)
-        if merge.projects and self._is_compiled:
-            await self.catalog.refresh()
+        await self._changed(merge)
         for (table, partition), version in merge.versions.items():
             self.progress.applied(table, partition, version)
 
@@ -117,3 +144,58 @@ class ReadSide:
         if not task.cancelled() and task.exception() is not None:
             self.progress.close()
             logger.critical("%s has ended", task.get_name(), exc_info=task.exception())
+
+
+class ReadSide(FollowedViews):
+    """
+    Followed views that are read by requests of this process.
+
+    Attributes:
+        state: Implements :class:`flagstream.ports.StateView`.
+        catalog: Implements :class:`flagstream.ports.Catalog`.
+    """
+
+    def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
+        self._readers = Readers(settings, store)
+        self.state, self.catalog = self._readers.state, self._readers.catalog
+        super().__init__(settings, Watermarks.of(settings), reader, store, self._tell)
+
+    @classmethod
+    async def open(cls, settings: Settings, reader: LogReader) -> Self:
+        """
+        Open the views in the data directory.
+
+        Raises:
+            LogLockedError: Another process holds them.
+            ViewError: They cannot be opened: disk full or not writable.
+        """
+        return cls(settings, reader, await open_store(settings))
+
+    async def ready(self) -> None:
+        """Wait until everything that was in the log at the start can be read."""
+        await super().ready()
+        await self._readers.compile()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the views are complete, followed, and take what follows."""
+        return self._readers.is_compiled and super().is_ready
+
+    async def _tell(self, merge: Merge) -> None:
+        await self._readers.changed(merge.stale, merge.projects)
+
+
+async def open_store(settings: Settings) -> ViewStore:
+    """
+    Open the views in the data directory.
+
+    Raises:
+        LogLockedError: Another process holds them.
+        ViewError: They cannot be opened: disk full or not writable.
+    """
+    return await asyncio.to_thread(ViewStore, views_path(settings))
+
+
+def views_path(settings: Settings) -> Path:
+    """Where the views are."""
+    return settings.data_dir / "views"

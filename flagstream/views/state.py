@@ -13,7 +13,7 @@ from flagstream.topics import Table, key_parts, record_key
 
 from .cache import MISSING, ObjectCache
 from .layout import active_prefix, range_of, table_key
-from .store import ViewStore
+from .store import ViewReader
 
 _DAY_MS = 86_400_000
 _MAX_EXAMINED = 500
@@ -52,7 +52,7 @@ class StoredState:
 
     def __init__(
         self,
-        store: ViewStore,
+        store: ViewReader,
         *,
         cache_entries: int,
         active_groups_ttl_days: float,

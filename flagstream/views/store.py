@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,13 +13,14 @@ from rocksdict import (
     Cache,
     DbClosedError,
     Options,
+    Rdict,
     ReadOptions,
     WriteBatch,
 )
 
 from flagstream.errors import LogLockedError, UnavailableError, ViewError
 from flagstream.ports import TopicPartition
-from flagstream.rocks import open_rocks, rocks_options
+from flagstream.rocks import open_rocks, open_secondary, rocks_options
 from flagstream.topics import Table, key_parts, record_key
 
 from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of, table_key
@@ -30,46 +32,21 @@ _CLOSED = "The views cannot be read at the moment."
 Changes = Mapping[bytes, bytes | None]
 
 
-class ViewStore:
+class ViewReader(ABC):
     """
-    One directory, written by one follower and read from the event loop.
+    The views as requests read them, from the event loop.
 
-    Everything in it follows from the changelogs, so whatever is wrong with it is cured by dropping
-    it and reading them again.
+    While they cannot be read, reads raise :class:`UnavailableError`.
     """
 
     get: Callable[[bytes], bytes | None]
+    _rdict: Rdict
 
     def __init__(self, path: Path) -> None:
-        """
-        Open or create; a directory of another format or a corrupt one is dropped.
-
-        Raises:
-            LogLockedError: Another process holds the directory.
-        """
         self._path = path
-        try:
-            self._attach()
-        except LogLockedError:
-            raise
-        except ViewError as error:
-            # Not for a full disk: that passes, and reading everything anew would only add to it.
-            if "corruption" not in str(error).lower():
-                raise
-            logger.warning("views are corrupt and are rebuilt", extra={"detail": str(error)})
-            self.reset()
-        if self.get(FORMAT_KEY) != FORMAT:
-            if next(self.items(b"", b"\xff"), None) is not None:
-                logger.warning("views are of another format and are rebuilt")
-            self.reset()
 
-    def positions(self) -> dict[TopicPartition, int]:
-        """Read the next offset of every changelog partition that was followed."""
-        positions = {}
-        for key, offset in self.items(POSITION, POSITION + b"\xff"):
-            topic, partition = key_parts(key.removeprefix(POSITION))
-            positions[TopicPartition(str(topic), int(partition))] = int(offset)
-        return positions
+    @abstractmethod
+    def _open(self) -> Rdict: ...
 
     def items(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the entries with *start* <= key < *stop*."""
@@ -100,6 +77,69 @@ class ViewStore:
             return value
         return None
 
+    def recover(self) -> bool:
+        """Open again after a failure; False where that fails as well."""
+        self.close()
+        with suppress(ViewError):
+            self._attach()
+            return True
+        return False
+
+    def close(self) -> None:
+        """Close; what was written stays."""
+        self.get = self._refuse
+        # Nothing to close, or closing complains about a write that failed before.
+        with suppress(AttributeError, Exception):
+            self._rdict.close()
+
+    def _attach(self) -> None:
+        self._rdict = self._open()
+        self.get = self._rdict.get
+
+    def _refuse(self, _: bytes) -> bytes | None:
+        raise UnavailableError(_CLOSED, retry_after_s=1)
+
+
+class ViewStore(ViewReader):
+    """
+    One directory, written by one follower.
+
+    Everything in it follows from the changelogs, so whatever is wrong with it is cured by dropping
+    it and reading them again. After a failed write RocksDB refuses all others until
+    :meth:`recover`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Open or create; a directory of another format or a corrupt one is dropped.
+
+        Raises:
+            LogLockedError: Another process holds the directory.
+        """
+        super().__init__(path)
+        try:
+            self._attach()
+        except LogLockedError:
+            raise
+        except ViewError as error:
+            # Not for a full disk: that passes, and reading everything anew would only add to it.
+            if "corruption" not in str(error).lower():
+                raise
+            logger.warning("views are corrupt and are rebuilt", extra={"detail": str(error)})
+            self.reset()
+        if self.get(FORMAT_KEY) != FORMAT:
+            if next(self.items(b"", b"\xff"), None) is not None:
+                logger.warning("views are of another format and are rebuilt")
+            self.reset()
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """Read the next offset of every changelog partition that was followed."""
+        positions = {}
+        for key, offset in self.items(POSITION, POSITION + b"\xff"):
+            topic, partition = key_parts(key.removeprefix(POSITION))
+            positions[TopicPartition(str(topic), int(partition))] = int(offset)
+        return positions
+
     def write(self, changes: Changes, positions: Mapping[TopicPartition, int]) -> None:
         """
         Write changes and the offsets that they lead to: all or nothing.
@@ -123,14 +163,6 @@ class ViewStore:
         except Exception as error:
             raise ViewError(f"{self._path}: {error}") from error
 
-    def recover(self) -> bool:
-        """Open again after a failed write, without which RocksDB refuses all others."""
-        self.close()
-        with suppress(ViewError):
-            self._attach()
-            return True
-        return False
-
     def reset(self) -> None:
         """Drop everything."""
         self.close()
@@ -138,19 +170,38 @@ class ViewStore:
         self._attach()
         self.write({FORMAT_KEY: FORMAT}, {})
 
-    def close(self) -> None:
-        """Close; what was written stays."""
+    def _open(self) -> Rdict:
+        return open_rocks(self._path, _options(), ViewError)
+
+
+class ViewReplica(ViewReader):
+    """The directory of a :class:`ViewStore` of another process, as far as :meth:`catch_up` went."""
+
+    def __init__(self, path: Path, own_path: Path) -> None:
+        """
+        Prepare; it cannot be read before :meth:`recover`.
+
+        Args:
+            own_path: Directory for what RocksDB writes about this replica alone.
+        """
+        super().__init__(path)
+        self._own_path = own_path
         self.get = self._refuse
-        # Nothing to close, or closing complains about a write that failed before.
-        with suppress(AttributeError, Exception):
-            self._rdict.close()
 
-    def _attach(self) -> None:
-        self._rdict = open_rocks(self._path, _options(), ViewError)
-        self.get = self._rdict.get
+    def catch_up(self) -> None:
+        """
+        Let reads see everything that was written before.
 
-    def _refuse(self, _: bytes) -> bytes | None:
-        raise UnavailableError(_CLOSED, retry_after_s=1)
+        Raises:
+            ViewError: It cannot be read; :meth:`recover` has to be called.
+        """
+        try:
+            self._rdict.try_catch_up_with_primary()
+        except Exception as error:
+            raise ViewError(f"{self._path}: {error}") from error
+
+    def _open(self) -> Rdict:
+        return open_secondary(self._path, self._own_path, _options(), ViewError)
 
 
 def _options() -> Options:

@@ -58,11 +58,15 @@ class Writer:
         """Write until the server is gone; what it does not acknowledge is not repeated."""
         with suppress(aiohttp.ClientError, ConnectionError):
             while True:
-                write = self.next_write()
-                body = {"api_key": TOKEN, "batch": self.events(write)}
-                async with session.post(f"{url}/batch/", json=body) as response:
-                    if response.status == 200:
-                        self.acknowledged[write.number] = write
+                await self.write(session, url)
+
+    async def write(self, session: aiohttp.ClientSession, url: str) -> None:
+        """Write once."""
+        write = self.next_write()
+        body = {"api_key": TOKEN, "batch": self.events(write)}
+        async with session.post(f"{url}/batch/", json=body) as response:
+            if response.status == 200:
+                self.acknowledged[write.number] = write
 
     def events(self, write: Write) -> list[dict[str, Any]]:
         identify = {

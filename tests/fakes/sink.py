@@ -27,11 +27,13 @@ class FoldedLog:
         appended: Every record, in order; its place is its offset.
         is_down: Whether appends fail.
         gate: Appends wait until it is set.
+        elsewhere: Topics and keys that another process has written, unseen as yet.
     """
 
     def __init__(self) -> None:
         self.appended: list[Append] = []
         self.is_down = False
+        self.elsewhere: set[tuple[str, bytes]] = set()
         self.gate = asyncio.Event()
         self.gate.set()
         self._folded = 0
@@ -64,6 +66,9 @@ class FoldedLog:
 
     def is_visible(self, position: Position) -> bool:
         return position.offset < self._folded
+
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        return (topic, key) not in self.elsewhere
 
     async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
         return all(map(self.is_visible, positions))

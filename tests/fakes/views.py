@@ -167,6 +167,9 @@ class FakeDefinitionsLog:
     def is_visible(self, position: Position) -> bool:
         return not self.is_lagging
 
+    def is_settled(self, topic: str, key: bytes) -> bool:
+        return True
+
     async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
         return not self.is_lagging
 

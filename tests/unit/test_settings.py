@@ -45,6 +45,11 @@ class TestLoad:
                 {"role": "api", "broker_url": "kafka://x"},
                 r"^role: expected project_token and secret_key with it, .*, got 'api'$",
             ),
+            (
+                {"api_processes": 2, "broker_url": "kafka://x"},
+                r"^api_processes: expected 0 on Kafka, where more nodes .*, got 2$",
+            ),
+            ({"api_processes": -1}, r"^api_processes: .*, got -1$"),
             ({"project_token": "x"}, r"^project_token: .*, got 'x'$"),
             ({"max_lag_s": 0, "partitions": 0}, r"^partitions: .*, got 0\nmax_lag_s: .*, got 0$"),
         ],
@@ -55,6 +60,14 @@ class TestLoad:
         """
         with pytest.raises(SettingsError, match=said):
             load_settings(source, {}, {})
+
+    def test_disclosed(self):
+        """
+        What a process of our own is given comes to the same settings, secrets included.
+        """
+        settings = Settings(secret_key="phs_x", port=1, data_dir=Path("elsewhere"))
+
+        assert settings == Settings.model_validate(settings.disclosed())
 
     def test_wrong_secret(self):
         """

@@ -54,6 +54,18 @@ class TestInFlight:
         in_flight.land(mark(1), at(0))
         assert in_flight.get(mark(1)) is None
 
+    def test_elsewhere(self, log, in_flight):
+        """
+        What another process has written is in flight, and nobody here knows what it says.
+        """
+        log.elsewhere = {(Topic.GROUP_UPDATES, b"1")}
+        assert in_flight.get(mark(1)) is not None
+        assert not in_flight.is_durable(mark(1))
+        assert in_flight.get(mark(2)) is None
+
+        log.elsewhere = set()
+        assert in_flight.get(mark(1)) is None
+
     def test_full(self, in_flight):
         """
         When too much is in flight, the next is refused before memory grows.

@@ -1,0 +1,11 @@
+"""One server in several processes: a worker that folds, API processes that answer beside it."""
+
+from .channel import Channel
+from .feed import Feed
+from .remote import RemoteLog
+from .replica import ReplicaSide
+from .supervisor import Supervisor
+from .turns import Turns
+from .worker_side import WorkerSide
+
+__all__ = ["Channel", "Feed", "RemoteLog", "ReplicaSide", "Supervisor", "Turns", "WorkerSide"]

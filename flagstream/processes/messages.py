@@ -1,0 +1,116 @@
+"""What a worker and its API processes say to each other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from msgspec import Raw, Struct
+
+from flagstream.ports import Append, Position, TopicPartition
+from flagstream.views import Marks
+
+
+class Welcome(Struct, frozen=True):
+    """
+    What an API process reads from its standard input, as JSON, before anything else.
+
+    Attributes:
+        settings: All of them, with the port that was found and the keys of the project.
+        name: Of this process, for its metrics and its directory.
+        descriptor: Of its end of the channel.
+        is_first: Listens before the server is ready, so that it tells how it is; the others
+            would be no use by then.
+    """
+
+    settings: Mapping[str, Any]
+    name: str
+    descriptor: int
+    is_first: bool
+
+
+class Landed(NamedTuple):
+    """
+    A record that another process has appended.
+
+    Attributes:
+        key: Under which what it changes is read.
+    """
+
+    key: bytes
+    position: Position
+
+
+class News(Struct, tag=True, array_like=True, frozen=True):
+    """
+    What has become of the views, and how far everything is.
+
+    The first one to a process has the marks of all partitions; from then on the others follow
+    without a gap. Several are one: keys joined, marks and *is_open* those of the last.
+
+    Attributes:
+        is_open: Whether requests are let in.
+        marks: Of the partitions that have moved, as they are now.
+        stale: Keys of the views that have changed.
+        projects: Whose definitions or group types have changed.
+        landed: What came in at other processes; told before it is acknowledged there.
+    """
+
+    is_open: bool
+    marks: Sequence[Marks] = ()
+    stale: Sequence[bytes] = ()
+    projects: Sequence[int] = ()
+    landed: Sequence[Landed] = ()
+
+
+class AppendRecords(Struct, tag=True, array_like=True, frozen=True):
+    """Append as :class:`flagstream.ports.RecordSink` does; answered with the positions."""
+
+    appends: Sequence[Append]
+
+
+class ReadBounds(Struct, tag=True, array_like=True, frozen=True):
+    """Read as :class:`flagstream.ports.LogReader` does; answered with pairs."""
+
+    topics: Sequence[str]
+
+
+class ReadRecords(Struct, tag=True, array_like=True, frozen=True):
+    """Likewise; answered with the records."""
+
+    topic_partition: TopicPartition
+    start: int
+    limit: int
+
+
+class ReadMetrics(Struct, tag=True, array_like=True, frozen=True):
+    """Asked by a process for those of all by name, and by the worker for those of one."""
+
+
+class AwaitAnswers(Struct, tag=True, array_like=True, frozen=True):
+    """Asked of an API process; answered with nothing once it answers requests."""
+
+
+Request = AppendRecords | ReadBounds | ReadRecords | ReadMetrics | AwaitAnswers
+
+
+class Call(Struct, tag=True, array_like=True, frozen=True):
+    """A request, to be answered or refused under its number."""
+
+    number: int
+    request: Request
+
+
+class Answer(Struct, tag=True, array_like=True, frozen=True):
+    """What a request asked for."""
+
+    number: int
+    body: Raw
+
+
+class Refusal(Struct, tag=True, array_like=True, frozen=True):
+    """The log takes no writes, or cannot be read, for this reason."""
+
+    number: int
+    detail: str
+
+
+Message = News | Call | Answer | Refusal

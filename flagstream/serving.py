@@ -1,0 +1,179 @@
+"""What every process that answers requests shares: the application, its port, and how it ends."""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import uvloop
+from aiohttp import web
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from flagstream.api import Services
+from flagstream.dead_letters import DeadLetterBox
+from flagstream.errors import SettingsError
+from flagstream.ingest import WarningSamples
+from flagstream.keys import StaticProjects, default_project
+from flagstream.ports import RecordSink, TopicReader
+from flagstream.processes import ReplicaSide
+from flagstream.routes.protocol import listen
+from flagstream.settings import Settings
+from flagstream.views import SPARED_THRESHOLD, ReadSide
+
+_HANDOVER_S = 2.0
+
+
+def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    """Run *process* until it ends; it is given what is set on SIGTERM and SIGINT."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=settings.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_run(settings, process))
+
+
+async def _run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+    stop = asyncio.Event()
+    # Faust and its Kafka client wait without end for a broker that is gone.
+    overdue = threading.Timer(settings.stop_timeout_s, _give_up)
+    overdue.daemon = True
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _begin_stop, stop, overdue)
+    await process(stop)
+
+
+def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:
+    if not stop.is_set():
+        stop.set()
+        overdue.start()
+
+
+def _give_up() -> None:
+    # As safe as any kill: what was accepted is in the log, and the next start folds it.
+    logging.getLogger(__name__).error("The stop took too long: ended without it")
+    os._exit(1)
+
+
+def settle() -> None:
+    """Let requests of a process that has started wait for nothing but each other."""
+    spare_the_collector()
+    # They must not wait 5 ms each time the consumer's or the writer's thread has a turn.
+    sys.setswitchinterval(0.0005)
+
+
+def spare_the_collector() -> None:
+    """
+    Keep what the start has made out of garbage collection, and collect less often.
+
+    Requests make no cycles; walking modules, schemas and caches again and again only delays them.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(SPARED_THRESHOLD, 50, 100)
+
+
+def services(
+    settings: Settings,
+    reads: ReadSide | ReplicaSide,
+    is_ready: Callable[[], bool],
+    sink: RecordSink,
+    reader: TopicReader,
+) -> Services:
+    """Put together what HTTP needs, over views and log."""
+    return Services(
+        settings=settings,
+        sink=sink,
+        view=reads.state,
+        catalog=reads.catalog,
+        progress=reads.progress,
+        admission=reads.progress,
+        projects=StaticProjects(default_project(settings)),
+        dead_letters=DeadLetterBox(reader, sink),
+        warnings=WarningSamples(),
+        is_ready=is_ready,
+        clock_ms=clock_ms,
+    )
+
+
+def clock_ms() -> int:
+    """Unix milliseconds now."""
+    return time.time_ns() // 1_000_000
+
+
+async def listening(
+    http: web.Application, settings: Settings, stack: AsyncExitStack, *, is_shared: bool = False
+) -> int:
+    """
+    Serve until *stack* is closed; then requests in flight are answered first.
+
+    Args:
+        is_shared: Other processes listen on the port as well.
+
+    Returns:
+        The port, which the setting may have left to the system.
+
+    Raises:
+        SettingsError: The address is in use, or not this machine's.
+    """
+    runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    try:
+        server = await listen(runner, settings.host, settings.port, is_shared=is_shared)
+    except OSError as error:
+        raise _refused(settings, error) from None
+    stack.callback(server.close)
+    port: int = server.sockets[0].getsockname()[1]
+    return port
+
+
+async def reserved_port(settings: Settings, stack: AsyncExitStack) -> int:
+    """
+    Keep the port for processes that will share it, until *stack* is closed.
+
+    Raises:
+        SettingsError: Somebody else listens on it, or the address is not this machine's.
+    """
+    attempts = AsyncRetrying(
+        wait=wait_fixed(0.1),
+        stop=stop_after_delay(_HANDOVER_S),
+        retry=retry_if_exception_type(OSError),
+        reraise=True,
+    )
+    try:
+        reservation: socket.socket = await attempts(_reservation, settings)
+    except OSError as error:
+        raise _refused(settings, error) from None
+    stack.callback(reservation.close)
+    port: int = reservation.getsockname()[1]
+    return port
+
+
+async def _reservation(settings: Settings) -> socket.socket:
+    family, _, _, _, address = socket.getaddrinfo(
+        settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    # Whoever shares a port cannot see strangers on it, and would take turns with them.
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+    reservation = socket.socket(family)
+    reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    reservation.bind(address)
+    return reservation
+
+
+def _refused(settings: Settings, error: OSError) -> SettingsError:
+    """Say which address cannot be listened on."""
+    return SettingsError(
+        f"port: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
+    )
