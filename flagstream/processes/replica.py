@@ -70,7 +70,7 @@ class ReplicaSide:
         self.is_told = True
         self._told.set()
 
-    async def answer(self, _channel: Channel, request: Request) -> Any:
+    async def answer(self, channel: Channel, request: Request) -> Any:  # noqa: ARG002 -- as every side
         """
         Tell the worker how this process is.
 

@@ -68,7 +68,7 @@ class WorkerSide:
             case AwaitAnswers():
                 raise LogError("a worker answers no requests")
 
-    def told(self, message: News) -> None:  # noqa: ARG002 -- as every side
+    def told(self, message: News) -> None:
         """Ignore: nobody tells the worker anything."""
 
     async def metrics(self) -> dict[str, bytes]:
