@@ -32,8 +32,7 @@ GONE = 20  # connections, so that each process is all but certain to get one
 def server(make_server):
     """A running server of several processes, with a flag for gold companies."""
     server = make_server(api_processes=PROCESSES)
-    server.start()
-    until(lambda: is_whole(server), 30)
+    start(server)
     server.set_group("company", "acme", plan="free")
     server.create_flag(FLAG, group_filters(plan="gold"))
     return server
@@ -58,9 +57,18 @@ def metric(server, name, process=None):
     )
 
 
-def is_whole(server):
-    """Tell whether every process answers."""
-    return all(server.is_ready() for _ in range(GONE)) and len(api_pids(server)) == PROCESSES
+def start(server, processes=PROCESSES):
+    """Start a server, and wait until each of its processes answers and none of before does."""
+    server.launch()
+    until(lambda: is_whole(server, processes), 90)
+
+
+def is_whole(server, processes=PROCESSES):
+    """Tell whether each process answers."""
+    try:
+        return processes == metric(server, "flagstream_api_processes", "worker")
+    except OSError:
+        return False
 
 
 def is_gold(server, headers=None):
@@ -135,7 +143,7 @@ class TestReads:
         server.terminate()
         key = record_key(1, "company", "acme")
         asyncio.run(append_raw(server.data_dir, Topic.GROUP_UPDATES, key, b"poison"))
-        server.start()
+        start(server)
         letters = until(lambda: server.api("GET", "dead_letters/")["results"])
 
         body = {"ids": [letters[0]["id"]]}
@@ -174,7 +182,7 @@ class TestKill:
         seed = time.time_ns()
         moments = random.Random(seed)
         server = make_server(api_processes=PROCESSES)
-        server.start()
+        start(server)
         writers = [Writer(f"user-{n}", random.Random(seed + n)) for n in range(WRITERS)]
         for key, filters in gold_flags(5).items():
             server.create_flag(key, filters)
@@ -186,8 +194,7 @@ class TestKill:
 
         asyncio.run(write_meanwhile(server, writers, kill_some))
 
-        until(lambda: is_whole(server), 30)
-        assert PROCESSES == metric(server, "flagstream_api_processes", "worker")
+        until(lambda: is_whole(server), 90)
         assert ROUNDS == metric(server, "flagstream_api_process_exits_total", "worker")
         check(server, writers, seed)
 
@@ -207,14 +214,14 @@ class TestKill:
                 os.kill(pid, signal.SIGKILL)
 
         for round_number in range(ROUNDS):
-            server.start()
+            start(server, 2)
             if round_number == 0:
                 for key, filters in gold_flags(5).items():
                     server.create_flag(key, filters)
             asyncio.run(write_meanwhile(server, writers, kill))
             server.process.wait()
 
-        server.start()
+        start(server, 2)
         check(server, writers, seed)
 
     def test_the_worker(self, server):
@@ -232,7 +239,7 @@ class TestKill:
         assert 503 == server.request("POST", "/capture/", event).status
         server.launch()
         until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in orphans), 20)
-        until(server.is_ready, 20)
+        until(lambda: is_whole(server), 90)
         assert (True, False) == is_gold(server)
 
     def test_a_worker_that_stands_still(self, server):
@@ -306,7 +313,7 @@ class TestStop:
         """
         seed = time.time_ns()
         server = make_server(api_processes=PROCESSES)
-        server.start()
+        start(server)
         writers = [Writer(f"user-{n}", random.Random(seed + n)) for n in range(WRITERS)]
         pids = api_pids(server)
         returned = []
@@ -319,7 +326,7 @@ class TestStop:
 
         assert [0] == returned
         assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
-        server.start()
+        start(server)
         check(server, writers, seed)
 
     def test_second_server_is_told(self, server, make_server):
