@@ -4,7 +4,7 @@ import asyncio
 import random
 import shutil
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
 
@@ -24,29 +24,28 @@ async def _kill(node: Node) -> None:
     await asyncio.to_thread(node.kill)
 
 
-async def _come_back(node: Node, chance: random.Random, *, wiped: bool = False) -> None:
-    if wiped:
-        await asyncio.to_thread(shutil.rmtree, node.data_dir)
+async def _come_back(node: Node, chance: random.Random) -> None:
     await asyncio.sleep(chance.uniform(*_GONE_S))
     node.launch()
 
 
-async def worker_killed(cluster: Cluster, chance: random.Random) -> None:
-    worker = chance.choice(cluster.workers)
-    await _kill(worker)
-    await _come_back(worker, chance)
+async def _one_killed(nodes: Sequence[Node], chance: random.Random) -> None:
+    node = chance.choice(nodes)
+    await _kill(node)
+    await _come_back(node, chance)
 
 
-async def worker_wiped(cluster: Cluster, chance: random.Random) -> None:
-    worker = chance.choice(cluster.workers)
-    await _kill(worker)
-    await _come_back(worker, chance, wiped=True)
+async def _one_wiped(nodes: Sequence[Node], chance: random.Random) -> None:
+    node = chance.choice(nodes)
+    await _kill(node)
+    await asyncio.to_thread(shutil.rmtree, node.data_dir)
+    await _come_back(node, chance)
 
 
-async def worker_terminated(cluster: Cluster, chance: random.Random) -> None:
-    worker = chance.choice(cluster.workers)
-    await asyncio.to_thread(cluster.stop, [worker])
-    await _come_back(worker, chance)
+async def _one_terminated(cluster: Cluster, nodes: Sequence[Node], chance: random.Random) -> None:
+    node = chance.choice(nodes)
+    await asyncio.to_thread(cluster.stop, [node])
+    await _come_back(node, chance)
 
 
 async def worker_stopped(cluster: Cluster, chance: random.Random) -> None:
@@ -68,24 +67,6 @@ async def workers_rolled(cluster: Cluster, chance: random.Random) -> None:
     for worker in cluster.workers:
         await asyncio.to_thread(cluster.stop, [worker])
         await asyncio.to_thread(cluster.start)
-
-
-async def api_killed(cluster: Cluster, chance: random.Random) -> None:
-    api = chance.choice(cluster.apis)
-    await _kill(api)
-    await _come_back(api, chance)
-
-
-async def api_wiped(cluster: Cluster, chance: random.Random) -> None:
-    api = chance.choice(cluster.apis)
-    await _kill(api)
-    await _come_back(api, chance, wiped=True)
-
-
-async def api_terminated(cluster: Cluster, chance: random.Random) -> None:
-    api = chance.choice(cluster.apis)
-    await asyncio.to_thread(cluster.stop, [api])
-    await _come_back(api, chance)
 
 
 async def broker_killed(cluster: Cluster, chance: random.Random) -> None:
@@ -115,19 +96,21 @@ async def everything_restarted(cluster: Cluster, chance: random.Random) -> None:
 
 
 FAULTS: Mapping[str, Fault] = {
-    fault.__name__: fault
-    for fault in (
-        worker_killed,
-        worker_wiped,
-        worker_terminated,
-        worker_stopped,
-        workers_killed,
-        workers_rolled,
-        api_killed,
-        api_wiped,
-        api_terminated,
-        broker_killed,
-        coordinator_killed,
-        everything_restarted,
-    )
+    "worker_killed": lambda cluster, chance: _one_killed(cluster.workers, chance),
+    "worker_wiped": lambda cluster, chance: _one_wiped(cluster.workers, chance),
+    "worker_terminated": lambda cluster, chance: _one_terminated(cluster, cluster.workers, chance),
+    "api_killed": lambda cluster, chance: _one_killed(cluster.apis, chance),
+    "api_wiped": lambda cluster, chance: _one_wiped(cluster.apis, chance),
+    "api_terminated": lambda cluster, chance: _one_terminated(cluster, cluster.apis, chance),
+    **{
+        fault.__name__: fault
+        for fault in (
+            worker_stopped,
+            workers_killed,
+            workers_rolled,
+            broker_killed,
+            coordinator_killed,
+            everything_restarted,
+        )
+    },
 }
