@@ -147,10 +147,6 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
 
 
 async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"data_dir: {settings.data_dir}: {error.strerror}") from None
     progress = Watermarks.of(settings)
     await _begin(progress, log)
     # It has no views that could be behind.
@@ -190,7 +186,7 @@ async def _begin(progress: Watermarks, log: OpenLog) -> None:
     telemetry.LAG_CHANGES.set_function(lambda: progress.lag_changes)
     telemetry.LAG_SECONDS.set_function(lambda: progress.lag_s)
     bounds = await log.reader.bounds([table.source for table in Table])
-    progress.begin(bounds, await log.reader.committed(bounds))
+    progress.begin(bounds, await log.reader.committed(bounds), log.epoch)
 
 
 async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:
