@@ -116,6 +116,23 @@ class KafkaReader:
             await consumer.stop()
 
 
+async def commit(connection: Mapping[str, Any], offsets: Mapping[TopicPartition, int]) -> None:
+    """
+    Commit for the agents, none of which may run, where they go on.
+
+    Raises:
+        KafkaError: Some run, or the cluster does not answer.
+    """
+    consumer = AIOKafkaConsumer(**connection, group_id=APP_ID, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        places = {place: KafkaTopicPartition(*place) for place in offsets}
+        consumer.assign(list(places.values()))
+        await consumer.commit({places[place]: offset for place, offset in offsets.items()})
+    finally:
+        await consumer.stop()
+
+
 @asynccontextmanager
 async def _answered(timeout_s: float | None = _READ_TIMEOUT_S) -> AsyncIterator[None]:
     try:

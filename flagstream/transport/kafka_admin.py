@@ -59,7 +59,8 @@ class Admin:
             if for_code(code) not in (NoError, TopicAlreadyExistsError):
                 raise LogUnavailableError(f"{name}: Kafka does not create it: {message}")
         found = await self._wait_for_leaders(specs)
-        _check_layout(specs, found, self._settings.kafka_replication)
+        _check_partitions(specs, found)
+        self.check_copies(found)
         _check_policies(specs, await self._cleanup_policies(specs))
         return found
 
@@ -95,6 +96,20 @@ class Admin:
     async def describe(self, names: Collection[str]) -> Mapping[str, TopicState]:
         """Describe the topics that exist."""
         return await describe(self._client, names)
+
+    def check_copies(self, topics: Mapping[str, TopicState]) -> None:
+        """
+        Check that each partition is there as often as it should be.
+
+        Raises:
+            SettingsError: One is not.
+        """
+        wanted = self._settings.kafka_replication
+        for name, topic in topics.items():
+            if min(topic.copies) != wanted:
+                raise SettingsError(
+                    f"kafka_replication: topic {name} has {min(topic.copies)}, got {wanted}"
+                )
 
     async def delete(self, names: Collection[str]) -> None:
         """Delete the topics that exist; return once no node knows them any more."""
@@ -142,19 +157,13 @@ async def administering(settings: Settings) -> AsyncIterator[Admin]:
         await client.close()
 
 
-def _check_layout(
-    specs: Sequence[TopicSpec], found: Mapping[str, TopicState], replication: int
-) -> None:
+def _check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, TopicState]) -> None:
     for spec in specs:
-        copies = found[spec.name].copies
-        if len(copies) != spec.partitions:
+        count = len(found[spec.name].copies)
+        if count != spec.partitions:
             raise SettingsError(
-                f"partitions: topic {spec.name} has {len(copies)}, got {spec.partitions}; "
+                f"partitions: topic {spec.name} has {count}, got {spec.partitions}; "
                 "'flagstream topics migrate' places all keys anew"
-            )
-        if min(copies) != replication:
-            raise SettingsError(
-                f"kafka_replication: topic {spec.name} has {min(copies)}, got {replication}"
             )
 
 

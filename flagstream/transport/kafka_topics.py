@@ -1,7 +1,7 @@
 """Topics on Kafka: made at the start where they are missing, refused where states would be lost."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
@@ -17,7 +17,6 @@ from .kafka_connection import connection
 from .kafka_layout import META, Layout, Stage, read_layout, write_layout
 from .kafka_metadata import TopicState
 
-_SOURCES = frozenset(table.source.value for table in Table)
 _WATCH_INTERVAL_S = 5.0
 _REPAIR = "stop all processes and call 'flagstream topics migrate'"
 
@@ -46,14 +45,16 @@ async def create_topics(settings: Settings) -> Layout:
         known = await read_layout(reader)
         _check_settled(known, settings)
         found = await admin.create(tuple(topic_specs(settings.partitions)))
+        # In this order: commits only grow towards the ends, and whoever has written the first
+        # records wrote their layout before.
+        committed = await reader.committed(_sources(settings))
         bounds = await reader.bounds(list(found))
-        # Once more: whoever has written to the topics meanwhile wrote their layout before.
         known = known or await read_layout(reader)
+        _check_settled(known, settings)
         _check_new(known, bounds)
+        _check_ends(bounds, committed)
         layout = _extended(known, found, settings)
         _check_ids(layout, found)
-        sources = {place: end for place, (_, end) in bounds.items() if place.topic in _SOURCES}
-        _check_ends(sources, await reader.committed(sources))
         if layout != known:
             async with producing(connected) as producer:
                 await write_layout(producer, layout)
@@ -75,6 +76,14 @@ async def watch_topics(settings: Settings, layout: Layout) -> None:
         with suppress(LogUnavailableError):
             async with administering(settings) as admin:
                 _check_ids(layout, await admin.describe(layout.topics))
+
+
+def _sources(settings: Settings) -> Sequence[TopicPartition]:
+    return [
+        TopicPartition(table.source.value, partition)
+        for table in Table
+        for partition in range(settings.partitions)
+    ]
 
 
 def _check_settled(layout: Layout | None, settings: Settings) -> None:
@@ -115,12 +124,12 @@ def _refuse(others: Collection[str]) -> None:
 
 
 def _check_ends(
-    ends: Mapping[TopicPartition, int], committed: Mapping[TopicPartition, int]
+    bounds: Mapping[TopicPartition, tuple[int, int]], committed: Mapping[TopicPartition, int]
 ) -> None:
-    for (topic, partition), offset in sorted(committed.items()):
-        end = ends[TopicPartition(topic, partition)]
+    for place, offset in sorted(committed.items()):
+        _, end = bounds[place]
         if offset > end:
             raise LogLayoutError(
-                f"{topic}/{partition}: ends at {end} and was folded up to {offset}, "
+                f"{place.topic}/{place.partition}: ends at {end} and was folded up to {offset}, "
                 f"so what follows would lose against it; {_REPAIR}"
             )

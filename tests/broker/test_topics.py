@@ -3,16 +3,14 @@
 import asyncio
 
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from flagstream.errors import LogLayoutError, LogUnavailableError, SettingsError
-from flagstream.ports import Append
+from flagstream.ports import Append, TopicPartition
 from flagstream.settings import Settings
-from flagstream.topics import APP_ID, Table, Topic
-from flagstream.transport.kafka import KafkaReader, KafkaSink
+from flagstream.topics import Table, Topic
+from flagstream.transport.kafka import KafkaReader, KafkaSink, commit
 from flagstream.transport.kafka_connection import bootstrap_servers, connection
 from flagstream.transport.kafka_layout import META
 from flagstream.transport.kafka_topics import create_topics
@@ -35,17 +33,6 @@ async def config_of(admin, topic):
     [described] = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
     [(_, _, _, _, entries)] = described.resources
     return {name: value for name, value, *_ in entries}
-
-
-async def commit(settings, partition, offset):
-    """Commit as a worker does that has folded up to *offset*."""
-    consumer = AIOKafkaConsumer(**connection(settings), group_id=APP_ID, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        consumer.assign([partition])
-        await consumer.commit({partition: offset})
-    finally:
-        await consumer.stop()
 
 
 class TestCreateTopics:
@@ -134,7 +121,7 @@ class TestCreateTopics:
         """
         settings = Settings(broker_url=kafka.url)
         await create_topics(settings)
-        await commit(settings, KafkaTopicPartition(Topic.GROUP_UPDATES.value, 1), 5)
+        await commit(connection(settings), {TopicPartition(Topic.GROUP_UPDATES.value, 1): 5})
 
         with pytest.raises(LogLayoutError, match=r"group-updates/1: ends at 0 .* up to 5"):
             await create_topics(settings)

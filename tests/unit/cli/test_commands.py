@@ -42,6 +42,8 @@ COMMANDS = [
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
+    "topics",
+    "topics migrate",
 ]
 
 

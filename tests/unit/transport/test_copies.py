@@ -62,5 +62,5 @@ class TestCopies:
         """
         (tmp_path / "file").touch()
 
-        with pytest.raises(SettingsError, match="data_dir: .*file"):
+        with pytest.raises(SettingsError, match=r"data_dir: .*file"):
             drop_copies_of_others(Settings(data_dir=tmp_path / "file"), FIRST)
