@@ -21,7 +21,7 @@ from flagstream.ports import TopicPartition
 from flagstream.rocks import open_rocks, rocks_options
 from flagstream.topics import Table, key_parts, record_key
 
-from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of, table_key
+from .layout import FORMAT, ORDER_END, POSITION, range_of, table_key
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ class ViewStore:
     """
     One directory, written by one follower and read from the event loop.
 
+    Each format has its own in the directory of the views. A version with a new one builds it beside
+    the old one, which a downgrade finds again; once that is not wanted, it can be deleted.
+
     Everything in it follows from the changelogs, so whatever is wrong with it is cured by dropping
     it and reading them again.
     """
@@ -42,12 +45,15 @@ class ViewStore:
 
     def __init__(self, path: Path) -> None:
         """
-        Open or create; a directory of another format or a corrupt one is dropped.
+        Open or create; a corrupt directory is dropped.
+
+        Args:
+            path: Of the views of all formats.
 
         Raises:
             LogLockedError: Another process holds the directory.
         """
-        self._path = path
+        self._path = path / FORMAT
         try:
             self._attach()
         except LogLockedError:
@@ -57,10 +63,6 @@ class ViewStore:
             if "corruption" not in str(error).lower():
                 raise
             logger.warning("views are corrupt and are rebuilt", extra={"detail": str(error)})
-            self.reset()
-        if self.get(FORMAT_KEY) != FORMAT:
-            if next(self.items(b"", b"\xff"), None) is not None:
-                logger.warning("views are of another format and are rebuilt")
             self.reset()
 
     def positions(self) -> dict[TopicPartition, int]:
@@ -136,7 +138,6 @@ class ViewStore:
         self.close()
         shutil.rmtree(self._path, ignore_errors=True)
         self._attach()
-        self.write({FORMAT_KEY: FORMAT}, {})
 
     def close(self) -> None:
         """Close; what was written stays."""

@@ -16,7 +16,7 @@ from flagstream.state.sessions import SessionState, SessionUpdate
 from flagstream.topics import Table, record_key
 from flagstream.views import ViewStore
 from flagstream.views.follower import Follower
-from flagstream.views.layout import FORMAT_KEY, POSITION, active_entries, range_of
+from flagstream.views.layout import FORMAT, POSITION, active_entries, range_of
 from tests.fakes.log import FakeLog
 
 NAMES = st.sampled_from(["plan", "seats"])
@@ -196,19 +196,25 @@ class TestResuming:
 
 
 class TestStore:
-    def test_other_format_is_dropped(self, tmp_path, warnings):
+    def test_other_format_is_kept(self, tmp_path):
         """
-        Views of another format are rebuilt instead of being misread.
+        Views of another format are not misread, and are found again by the version that wrote them.
         """
+        here, there = tmp_path / FORMAT, tmp_path / "another"
         store = ViewStore(tmp_path)
-        store.write({FORMAT_KEY: b"0", b"gkey": b"value"}, {TopicPartition("t", 0): 7})
+        store.write({b"gkey": b"value"}, {TopicPartition("t", 0): 7})
+        store.close()
+        here.rename(there)
+
+        store = ViewStore(tmp_path)
+        assert ({}, None) == (store.positions(), store.get(b"gkey"))
+        store.reset()
         store.close()
 
+        shutil.rmtree(here)
+        there.rename(here)
         store = ViewStore(tmp_path)
-
-        assert {} == store.positions()
-        assert store.get(b"gkey") is None
-        assert ["views are of another format and are rebuilt"] == warnings()
+        assert b"value" == store.get(b"gkey")
         store.close()
 
     def test_corrupt_directory_is_dropped(self, tmp_path, warnings):
@@ -218,7 +224,7 @@ class TestStore:
         store = ViewStore(tmp_path)
         store.write({}, {TopicPartition("t", 0): 7})
         store.close()
-        (tmp_path / "CURRENT").write_text("no manifest")
+        (tmp_path / FORMAT / "CURRENT").write_text("no manifest")
 
         store = ViewStore(tmp_path)
 
