@@ -150,18 +150,22 @@ class TestMigrate:
 
         check(server)
 
-    async def test_sources_made_anew(self, server):
+    @pytest.mark.parametrize(
+        ("lost", "epoch"),
+        [([table.source for table in Table], 2), ([table.changelog for table in Table], 1)],
+        ids=["sources", "changelogs"],
+    )
+    async def test_topics_made_anew(self, server, lost, epoch):
         """
-        When source topics are lost and made anew, what is written from then on wins over all
-        states from before.
+        When sources are lost, what is written from then on wins over all states from before; when
+        changelogs are, the states are those of the sources.
         """
-        settings = settings_of(server)
-        async with administering(settings) as admin:
-            await admin.delete([table.source for table in Table])
+        async with administering(settings_of(server)) as admin:
+            await admin.delete(lost)
             await admin.create(tuple(topic_specs(2)))
         await accept(server)
 
-        assert "partitions: 2, epoch: 2" == migrate(server, 2)
+        assert f"partitions: 2, epoch: {epoch}" == migrate(server, 2)
         check(server)
 
     async def test_workers_run(self, server):

@@ -99,6 +99,17 @@ class TestHelp:
         assert all(f"\n  {name.split()[0]} " in listed for name in COMMANDS)
 
 
+class TestTopics:
+    def test_without_a_broker(self):
+        """
+        The embedded log keeps its partitions, and says so.
+        """
+        result = run("topics", "migrate", "--partitions", "8")
+
+        assert 1 == result.exit_code
+        assert "broker_url: expected kafka://" in result.stderr
+
+
 class TestApply:
     async def test_adds_then_rests(self, command, world, file):
         """
