@@ -9,6 +9,7 @@ Every error that flagstream raises on purpose.
     ├── LogError                  the log cannot be used
     │   ├── LogLockedError        another process holds the directory
     │   ├── LogFormatError        the directory was written by a newer flagstream
+    │   ├── LogLayoutError        the topics are not those that the states follow from
     │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
     ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
@@ -64,6 +65,10 @@ class LogLockedError(LogError):
 
 class LogFormatError(LogError):
     """The log's directory was written by a newer flagstream; start that version."""
+
+
+class LogLayoutError(LogError):
+    """The topics are not those that the states follow from; ``topics migrate`` repairs that."""
 
 
 class LogUnavailableError(LogError):

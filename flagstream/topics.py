@@ -104,7 +104,7 @@ def version_of(epoch: int, offset: int) -> int:
     Version of a change: its place in the order of ingestion of its key.
 
     Args:
-        epoch: How often the source topic was created anew, ``range(2**15)``.
+        epoch: Grows whenever offsets of the source topic begin anew, ``range(2**15)``.
         offset: Of the record in its partition, ``range(2**48)``.
     """
     return (epoch << _OFFSET_BITS) + offset

@@ -15,7 +15,7 @@ from flagstream.state.merge import REDUCERS
 from flagstream.topics import Table, version_of
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.transport.store import Copy, stored_states
-from flagstream.views import ViewStore
+from flagstream.views import ViewStore, open_store
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ def verify(settings: Settings) -> Report:
 async def _verify(settings: Settings) -> Report:
     report = Report()
     async with opened(settings) as log:
-        views = ViewStore(settings.data_dir / "views") if settings.role != "worker" else None
+        views = await open_store(settings) if settings.role != "worker" else None
         try:
             for table in Table:
                 await _verify_table(table, settings, log, views, report)
@@ -67,7 +67,9 @@ async def _verify_table(
     source = [record async for record in scan(log.reader, table.source)]
     # A killed server folds the rest when it starts again.
     pending = await _pending(source, log)
-    base = {} if _is_whole(source) else changelog
+    # States of an older epoch are older than all that is in the source.
+    is_first = log.epoch(table.source.value) == 0
+    base = {} if is_first and _is_whole(source) else changelog
     last = {record.key: record.value for record in changes}
     compared = {
         "the last record": {key: state for key, state in last.items() if state is not None},

@@ -16,7 +16,7 @@ from flagstream.agents import Folding, register
 from flagstream.agents.folding import FoldProgress
 from flagstream.api import create_app, create_health_app
 from flagstream.banner import banner, worker_banner
-from flagstream.errors import SettingsError, UnavailableError
+from flagstream.errors import UnavailableError
 from flagstream.expiry import forget_for_ever
 from flagstream.keys import default_project
 from flagstream.ports import Append, Position, RecordSink
@@ -106,10 +106,6 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
 
 
 async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"data_dir: {settings.data_dir}: {error.strerror}") from None
     progress = Watermarks.of(settings)
     await _begin(progress, log)
     # It has no views that could be behind.
@@ -188,7 +184,7 @@ def _shared(settings: Settings, port: int) -> Settings:
 async def _begin(progress: Watermarks, log: OpenLog) -> None:
     telemetry.show_lag(progress)
     bounds = await log.reader.bounds([table.source for table in Table])
-    progress.begin(bounds, await log.reader.committed(bounds))
+    progress.begin(bounds, await log.reader.committed(bounds), log.epoch)
 
 
 async def _backlog_folded(progress: Watermarks, log: OpenLog) -> None:

@@ -1,4 +1,4 @@
-"""``serve``, ``verify`` and ``dead-letters``: running a server and looking after it."""
+"""``serve``, ``verify``, ``dead-letters``, ``topics``: running a server and looking after it."""
 
 from pathlib import Path
 from typing import Any
@@ -87,3 +87,28 @@ def list_dead_letters(**options: Any) -> None:
 def replay_dead_letters(ids: tuple[str, ...], **options: Any) -> None:
     """Fold the dead letters IDS of a running server once more."""
     click.echo(f"{make_client(**options).replay(list(ids))} replayed")
+
+
+@click.group(epilog=example("flagstream topics migrate --broker kafka://HOST:9092 --partitions 8"))
+def topics() -> None:
+    """Look after the topics of a Kafka cluster."""
+
+
+@topics.command(
+    epilog=example("flagstream topics migrate --broker kafka://HOST:9092 --partitions 8")
+)
+@storage_options
+@broker_option
+@click.option("--partitions", type=int, help="Partitions of each topic.  [default: as set]")
+def migrate(config: Path | None, **options: Any) -> None:
+    """
+    Make the topics anew with another number of partitions, or repair lost ones.
+
+    Every process has to be stopped. All that was acknowledged is kept, and what was not folded yet
+    is. Should it be interrupted, call it again: until it has finished, nothing starts.
+    """
+    settings = read_settings(config, **options)
+    from flagstream import migration  # noqa: PLC0415 -- as above
+
+    layout = migration.migrate(settings)
+    click.echo(f"partitions: {layout.partitions}, epoch: {layout.epoch}")

@@ -116,6 +116,23 @@ class KafkaReader:
             await consumer.stop()
 
 
+async def commit(connection: Mapping[str, Any], offsets: Mapping[TopicPartition, int]) -> None:
+    """
+    Commit for the agents, none of which may run, where they go on.
+
+    Raises:
+        KafkaError: Some run, or the cluster does not answer.
+    """
+    consumer = AIOKafkaConsumer(**connection, group_id=APP_ID, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        places = {place: KafkaTopicPartition(*place) for place in offsets}
+        consumer.assign(list(places.values()))
+        await consumer.commit({places[place]: offset for place, offset in offsets.items()})
+    finally:
+        await consumer.stop()
+
+
 @asynccontextmanager
 async def _answered(timeout_s: float | None = _READ_TIMEOUT_S) -> AsyncIterator[None]:
     try:
@@ -143,6 +160,35 @@ def _log_record(record: Any) -> LogRecord:
     )
 
 
+@asynccontextmanager
+async def producing(connection: Mapping[str, Any]) -> AsyncIterator[AIOKafkaProducer]:
+    """
+    Connect a producer whose records are acknowledged by all replicas that are in sync.
+
+    Raises:
+        LogUnavailableError: The cluster does not answer.
+    """
+    producer = AIOKafkaProducer(
+        **connection,
+        acks="all",
+        enable_idempotence=True,
+        max_batch_size=_BATCH_BYTES,
+        max_request_size=MAX_RECORD_BYTES,
+    )
+    try:
+        await _started(producer)
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _started(producer: AIOKafkaProducer) -> None:
+    try:
+        await producer.start()
+    except KafkaError as error:
+        raise LogUnavailableError(f"Kafka cannot be written: {error!r}") from error
+
+
 class KafkaSink:
     """
     Appends records, acknowledged by all replicas that are in sync.
@@ -157,22 +203,13 @@ class KafkaSink:
         *,
         delivery_timeout_s: float = 10.0,
     ) -> None:
+        self._connection = connection
         self._partitions = partitions
         self._delivery_timeout_s = delivery_timeout_s
-        self._producer = AIOKafkaProducer(
-            **connection,
-            acks="all",
-            enable_idempotence=True,
-            max_batch_size=_BATCH_BYTES,
-            max_request_size=MAX_RECORD_BYTES,
-        )
+        self._producing = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self._producer.stop()
-            raise LogUnavailableError(f"Kafka cannot be written: {error!r}") from error
+        self._producer = await self._producing.enter_async_context(producing(self._connection))
         return self
 
     async def __aexit__(
@@ -181,7 +218,7 @@ class KafkaSink:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        await self._producer.stop()
+        await self._producing.aclose()
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
         """

@@ -1,128 +1,135 @@
-"""Topics on Kafka: all made before the worker starts, and checked where they were there before."""
+"""Topics on Kafka: made at the start where they are missing, refused where states would be lost."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+import msgspec
 
-from flagstream.errors import LogUnavailableError, SettingsError
+from flagstream.errors import LogLayoutError, LogUnavailableError, SettingsError
+from flagstream.ports import TopicPartition
 from flagstream.settings import Settings
-from flagstream.topics import TopicSpec, topic_specs
+from flagstream.topics import Table, topic_specs
 
-from .kafka import MAX_RECORD_BYTES
+from .kafka import KafkaReader, producing
+from .kafka_admin import administering
 from .kafka_connection import connection
+from .kafka_layout import META, Layout, Stage, read_layout, write_layout
+from .kafka_metadata import TopicState
 
-_LIMITS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
-# Compaction only: with deletion by age as well, a recovery that meets a hole can hang. Not within
-# a day: a reader that was away for less still sees every state.
-_COMPACTION = {"cleanup.policy": "compact", "min.compaction.lag.ms": str(24 * 3_600_000)}
-_TIMEOUT_S = 30.0
-_POLL_S = 0.05
+_WATCH_INTERVAL_S = 5.0
+_REPAIR = "stop all processes and call 'flagstream topics migrate'"
 
 
-async def create_topics(settings: Settings) -> None:
+async def create_topics(settings: Settings) -> Layout:
     """
     Create the topics that are missing; return once each has a leader for every partition.
 
     Faust would make its changelogs itself, while its group starts, and then hang.
 
+    Returns:
+        What holds for every process until all are stopped.
+
     Raises:
         SettingsError: A topic of the cluster has other partitions, another number of copies or
             another cleanup policy.
+        LogLayoutError: A topic is not the one that the states follow from, or has lost its end.
         LogUnavailableError: The cluster does not answer, or refuses to create a topic.
     """
-    specs = tuple(topic_specs(settings.partitions))
-    admin = AIOKafkaAdminClient(**connection(settings))
-    try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            await admin.start()
-            await _create_missing(admin, specs, settings)
-            _check_layout(specs, await _wait_for_leaders(admin, specs), settings)
-            _check_policies(specs, await _cleanup_policies(admin, specs))
-    except (KafkaError, TimeoutError) as error:
-        raise LogUnavailableError(f"{settings.broker_url}: no topics, {error!r}") from error
-    finally:
-        await admin.close()
+    connected = connection(settings)
+    async with (
+        administering(settings) as admin,
+        KafkaReader(connected, settings.partitions) as reader,
+    ):
+        await admin.create([META])
+        known = await read_layout(reader)
+        _check_settled(known, settings)
+        found = await admin.create(tuple(topic_specs(settings.partitions)))
+        # In this order: commits only grow towards the ends, and whoever has written the first
+        # records wrote their layout before.
+        committed = await reader.committed(_sources(settings))
+        bounds = await reader.bounds(list(found))
+        known = known or await read_layout(reader)
+        _check_settled(known, settings)
+        _check_new(known, bounds)
+        _check_ends(bounds, committed)
+        layout = _extended(known, found, settings)
+        _check_ids(layout, found)
+        if layout != known:
+            async with producing(connected) as producer:
+                await write_layout(producer, layout)
+    return layout
 
 
-async def _create_missing(
-    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec], settings: Settings
-) -> None:
-    # The setting is for all topics together, Kafka's is for one partition.
-    retained = sum(spec.partitions for spec in specs if not spec.is_compacted)
-    retention = {
-        "cleanup.policy": "delete",
-        "retention.ms": str(round(settings.retention_hours * 3_600_000)),
-        "retention.bytes": str(settings.retention_bytes // retained),
-    }
-    topics = [
-        NewTopic(
-            spec.name,
-            spec.partitions,
-            settings.kafka_replication,
-            topic_configs=_LIMITS | (_COMPACTION if spec.is_compacted else retention),
-        )
-        for spec in specs
-    ]
-    for name, code, message in (await admin.create_topics(topics)).topic_errors:
-        if for_code(code) not in (NoError, TopicAlreadyExistsError):
-            raise LogUnavailableError(f"{name}: Kafka does not create it: {message}")
+async def watch_topics(settings: Settings, layout: Layout) -> None:
+    """
+    Look every few seconds whether the topics are still those of *layout*.
 
+    What is folded until somebody looks loses nothing for good: a migration folds it again.
 
-async def _wait_for_leaders(
-    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]
-) -> Mapping[str, Sequence[int]]:
-    """Return the number of copies of each partition, by topic, once all have a leader."""
+    Raises:
+        LogLayoutError: They are not.
+    """
     while True:
-        topics = await admin.describe_topics([spec.name for spec in specs])
-        if all(_has_leaders(topic) for topic in topics):
-            return {
-                topic["topic"]: [len(partition["replicas"]) for partition in topic["partitions"]]
-                for topic in topics
-            }
-        await asyncio.sleep(_POLL_S)
+        await asyncio.sleep(_WATCH_INTERVAL_S)
+        # A broker that is gone is noticed by everybody else.
+        with suppress(LogUnavailableError):
+            async with administering(settings) as admin:
+                _check_ids(layout, await admin.describe(layout.topics))
 
 
-def _has_leaders(topic: Mapping[str, Any]) -> bool:
-    partitions = topic["partitions"]
-    return bool(partitions) and all(partition["leader"] >= 0 for partition in partitions)
+def _sources(settings: Settings) -> Sequence[TopicPartition]:
+    return [
+        TopicPartition(table.source.value, partition)
+        for table in Table
+        for partition in range(settings.partitions)
+    ]
 
 
-def _check_layout(
-    specs: Sequence[TopicSpec], found: Mapping[str, Sequence[int]], settings: Settings
+def _check_settled(layout: Layout | None, settings: Settings) -> None:
+    if layout is None:
+        return
+    if layout.stage is not Stage.SETTLED:
+        raise LogLayoutError(f"A migration of the topics was not finished: {_REPAIR} again")
+    if layout.partitions != settings.partitions:
+        raise SettingsError(
+            f"partitions: keys are placed by {layout.partitions}, got {settings.partitions}; "
+            f"to change it {_REPAIR}"
+        )
+
+
+def _extended(known: Layout | None, found: Mapping[str, TopicState], settings: Settings) -> Layout:
+    ids = {name: topic.id for name, topic in found.items()}
+    if known is None:
+        return Layout(epoch=0, partitions=settings.partitions, topics=ids)
+    return msgspec.structs.replace(known, topics={**ids, **known.topics})
+
+
+def _check_new(known: Layout | None, bounds: Mapping[TopicPartition, tuple[int, int]]) -> None:
+    """Refuse records that came before a layout told their epoch."""
+    old = frozenset[str]() if known is None else known.topics.keys()
+    _refuse({place.topic for place, (_, end) in bounds.items() if end} - old)
+
+
+def _check_ids(layout: Layout, found: Mapping[str, TopicState]) -> None:
+    _refuse({name for name, topic in found.items() if layout.topics[name] != topic.id})
+
+
+def _refuse(others: Collection[str]) -> None:
+    if others:
+        raise LogLayoutError(
+            f"{', '.join(sorted(others))}: made anew or restored since states were folded, "
+            f"and would lose against them; {_REPAIR}"
+        )
+
+
+def _check_ends(
+    bounds: Mapping[TopicPartition, tuple[int, int]], committed: Mapping[TopicPartition, int]
 ) -> None:
-    wanted = settings.kafka_replication
-    for spec in specs:
-        copies = found[spec.name]
-        if len(copies) != spec.partitions:
-            raise SettingsError(
-                f"partitions: topic {spec.name} has {len(copies)}, got {spec.partitions}"
-            )
-        if min(copies) != wanted:
-            raise SettingsError(
-                f"kafka_replication: topic {spec.name} has {min(copies)}, got {wanted}"
-            )
-
-
-async def _cleanup_policies(
-    admin: AIOKafkaAdminClient, specs: Sequence[TopicSpec]
-) -> Mapping[str, str]:
-    wanted = {"cleanup.policy": None}
-    resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name, wanted) for spec in specs]
-    return {
-        name: value
-        for response in await admin.describe_configs(resources)
-        for _, _, _, name, [(_, value, *_), *_] in response.resources
-    }
-
-
-def _check_policies(specs: Sequence[TopicSpec], found: Mapping[str, str]) -> None:
-    for spec in specs:
-        wanted = "compact" if spec.is_compacted else "delete"
-        if found[spec.name] != wanted:
-            raise SettingsError(
-                f"topic {spec.name}: cleanup.policy is {found[spec.name]}, expected {wanted}"
+    for place, offset in sorted(committed.items()):
+        _, end = bounds[place]
+        if offset > end:
+            raise LogLayoutError(
+                f"{place.topic}/{place.partition}: ends at {end} and was folded up to {offset}, "
+                f"so what follows would lose against it; {_REPAIR}"
             )

@@ -1,6 +1,7 @@
 """The log that the settings name, opened: the one place that knows there are two kinds."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from flagstream.settings import Settings
 from flagstream.topics import topic_specs
 
 from . import embedded, kafka_driver, kafka_topics
+from .copies import drop_copies_of_others
 from .kafka import KafkaReader, KafkaSink
 from .kafka_connection import connection
 from .options import LogOptions
@@ -25,7 +27,7 @@ class OpenLog:
 
     Attributes:
         faust_settings: For a ``faust.App`` on this log.
-        epoch: Of a topic: how often it was created anew.
+        epoch: Of a topic: grows whenever its offsets begin anew.
     """
 
     faust_settings: Mapping[str, Any]
@@ -42,6 +44,7 @@ async def opened(settings: Settings) -> AsyncIterator[OpenLog]:
     Raises:
         LogError: It cannot be opened; the message names the directory or the broker.
         SettingsError: A topic is there already and has other partitions.
+        LogLayoutError: The topics are not those that the states follow from, at once or later.
     """
     kind = _kafka if settings.broker_url else _embedded
     async with kind(settings) as log:
@@ -73,9 +76,11 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
 
 @asynccontextmanager
 async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
-    await kafka_topics.create_topics(settings)
+    layout = await kafka_topics.create_topics(settings)
+    drop_copies_of_others(settings, layout)
     connected = connection(settings)
     async with (
+        _while(kafka_topics.watch_topics(settings, layout)),
         KafkaReader(connected, settings.partitions) as reader,
         KafkaSink(connected, settings.partitions) as sink,
     ):
@@ -83,6 +88,17 @@ async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
             faust_settings=kafka_driver.faust_settings(settings),
             sink=sink,
             reader=reader,
-            # Kafka's topics are not created anew under a running application.
-            epoch=lambda _topic: 0,
+            epoch=lambda _topic: layout.epoch,
         )
+
+
+@asynccontextmanager
+async def _while(condition: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Cancel the body as soon as *condition* raises, and raise that."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            checking = tasks.create_task(condition)
+            yield
+            checking.cancel()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None

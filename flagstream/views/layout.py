@@ -6,8 +6,7 @@ from struct import Struct
 from flagstream.state.sessions import SessionState
 from flagstream.topics import Table, key_parts, record_key
 
-FORMAT = b"1"
-FORMAT_KEY = b"format"
+FORMAT = "1"  # of everything here; another one is another directory
 POSITION = b"o"
 
 # Part of the format: a table keeps its byte for good.

@@ -65,6 +65,7 @@ class _Partition:
     Attributes:
         appended: Next offset to be written.
         folded: Next offset to be folded.
+        epoch: In which these offsets count.
         oldest_ms: A time before which nothing is left to be folded.
         samples: Of how *appended* moved, those that are not folded yet.
         changed: Version that was written to the table last.
@@ -75,6 +76,7 @@ class _Partition:
 
     appended: int = 0
     folded: int = 0
+    epoch: int = 0
     oldest_ms: int = 0
     samples: deque[_Sample] = field(default_factory=deque[_Sample])
     changed: int = _NO_VERSION
@@ -140,6 +142,7 @@ class Watermarks:
         self,
         bounds: Mapping[TopicPartition, tuple[int, int]],
         committed: Mapping[TopicPartition, int],
+        epoch: Callable[[str], int],
     ) -> None:
         """
         Set where the agents start.
@@ -147,9 +150,11 @@ class Watermarks:
         Args:
             bounds: First and next offset of the partitions of all source topics.
             committed: Next offset to be folded, where any was committed.
+            epoch: Of a source topic, the present one.
         """
         for place, (start, end) in bounds.items():
             if place.topic in _TABLES:
+                self._marks(place).epoch = epoch(place.topic)
                 folded = min(max(committed.get(place, start), start), end)
                 self._move(place, folded=folded, appended=end)
 
@@ -206,8 +211,10 @@ class Watermarks:
     def applied(self, table: Table, partition: int, version: int) -> None:
         """Note the highest state version of a changelog partition that is in the views."""
         place = TopicPartition(table.source.value, partition)
-        self._apply(self._marks(place), version)
-        if self._has_peers:
+        marks = self._marks(place)
+        self._apply(marks, version)
+        # A version of an older epoch is of other offsets.
+        if self._has_peers and epoch_of(version) == marks.epoch:
             self._fold(place, offset_of(version) + 1)
 
     def settled(self, place: TopicPartition, offset: int) -> None:

@@ -13,6 +13,7 @@ from flagstream.topics import Table
 
 from .catalog import StoredCatalog
 from .follower import Follower
+from .layout import FORMAT
 from .merging import Merge
 from .peers import Peers
 from .progress import Watermarks
@@ -197,5 +198,10 @@ async def open_store(settings: Settings) -> ViewStore:
 
 
 def views_path(settings: Settings) -> Path:
-    """Where the views are."""
-    return settings.data_dir / "views"
+    """
+    Where the views of this version's format are.
+
+    A version with another one builds its own beside, which a downgrade finds again; what is not
+    wanted any more can be deleted.
+    """
+    return settings.data_dir / "views" / FORMAT

@@ -23,7 +23,7 @@ from flagstream.ports import TopicPartition
 from flagstream.rocks import open_rocks, open_secondary, rocks_options
 from flagstream.topics import Table, key_parts, record_key
 
-from .layout import FORMAT, FORMAT_KEY, ORDER_END, POSITION, range_of, table_key
+from .layout import ORDER_END, POSITION, range_of, table_key
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class ViewStore(ViewReader):
 
     def __init__(self, path: Path) -> None:
         """
-        Open or create; a directory of another format or a corrupt one is dropped.
+        Open or create; a corrupt directory is dropped.
 
         Raises:
             LogLockedError: Another process holds the directory.
@@ -126,10 +126,6 @@ class ViewStore(ViewReader):
             if "corruption" not in str(error).lower():
                 raise
             logger.warning("views are corrupt and are rebuilt", extra={"detail": str(error)})
-            self.reset()
-        if self.get(FORMAT_KEY) != FORMAT:
-            if next(self.items(b"", b"\xff"), None) is not None:
-                logger.warning("views are of another format and are rebuilt")
             self.reset()
 
     def positions(self) -> dict[TopicPartition, int]:
@@ -168,7 +164,6 @@ class ViewStore(ViewReader):
         self.close()
         shutil.rmtree(self._path, ignore_errors=True)
         self._attach()
-        self.write({FORMAT_KEY: FORMAT}, {})
 
     def _open(self) -> Rdict:
         return open_rocks(self._path, _options(), ViewError)

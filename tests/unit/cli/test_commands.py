@@ -42,6 +42,8 @@ COMMANDS = [
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
+    "topics",
+    "topics migrate",
 ]
 
 
@@ -95,6 +97,17 @@ class TestHelp:
         listed = run("--help").stdout
 
         assert all(f"\n  {name.split()[0]} " in listed for name in COMMANDS)
+
+
+class TestTopics:
+    def test_without_a_broker(self):
+        """
+        The embedded log keeps its partitions, and says so.
+        """
+        result = run("topics", "migrate", "--partitions", "8")
+
+        assert 1 == result.exit_code
+        assert "broker_url: expected kafka://" in result.stderr
 
 
 class TestApply:

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from flagstream.errors import LogLockedError
 from flagstream.ports import TopicPartition
+from flagstream.settings import Settings
 from flagstream.state.groups import GroupUpdate
 from flagstream.state.merge import REDUCERS
 from flagstream.state.sessions import SessionState, SessionUpdate
 from flagstream.topics import Table, record_key
-from flagstream.views import ViewStore
+from flagstream.views import ViewStore, open_store, read_side
 from flagstream.views.follower import Follower
-from flagstream.views.layout import FORMAT_KEY, POSITION, active_entries, range_of
+from flagstream.views.layout import POSITION, active_entries, range_of
 from tests.fakes.log import FakeLog
 
 NAMES = st.sampled_from(["plan", "seats"])
@@ -196,19 +197,24 @@ class TestResuming:
 
 
 class TestStore:
-    def test_other_format_is_dropped(self, tmp_path, warnings):
+    async def test_other_format_is_kept(self, tmp_path, monkeypatch):
         """
-        Views of another format are rebuilt instead of being misread.
+        Views of another format are not misread, and are found again by the version that wrote them.
         """
-        store = ViewStore(tmp_path)
-        store.write({FORMAT_KEY: b"0", b"gkey": b"value"}, {TopicPartition("t", 0): 7})
+        settings = Settings(data_dir=tmp_path)
+        store = await open_store(settings)
+        store.write({b"gkey": b"value"}, {TopicPartition("t", 0): 7})
         store.close()
 
-        store = ViewStore(tmp_path)
+        with monkeypatch.context() as upgrade:
+            upgrade.setattr(read_side, "FORMAT", "another")
+            store = await open_store(settings)
+        assert ({}, None) == (store.positions(), store.get(b"gkey"))
+        store.reset()
+        store.close()
 
-        assert {} == store.positions()
-        assert store.get(b"gkey") is None
-        assert ["views are of another format and are rebuilt"] == warnings()
+        store = await open_store(settings)
+        assert b"value" == store.get(b"gkey")
         store.close()
 
     def test_corrupt_directory_is_dropped(self, tmp_path, warnings):

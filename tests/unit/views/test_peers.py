@@ -16,7 +16,7 @@ SOURCE, CHANGELOG = (TopicPartition(topic, 0) for topic in (TABLE.source, TABLE.
 @pytest.fixture
 def progress():
     progress = Watermarks(max_lag_changes=10, max_lag_s=2.0, has_peers=True)
-    progress.begin({SOURCE: (0, 0)}, {})
+    progress.begin({SOURCE: (0, 0)}, {}, lambda _: 0)
     return progress
 
 

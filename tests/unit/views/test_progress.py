@@ -34,6 +34,10 @@ def marks(clock):
     return marks
 
 
+def first_epoch(_topic):
+    return 0
+
+
 def at(offset, partition=0, topic=GROUPS):
     return Position(topic, partition, offset)
 
@@ -103,7 +107,9 @@ class TestVisibility:
         """
         After a restart everything up to the committed offset is visible.
         """
-        marks.begin({TopicPartition(GROUPS, 0): (0, 9)}, {TopicPartition(GROUPS, 0): 6})
+        marks.begin(
+            {TopicPartition(GROUPS, 0): (0, 9)}, {TopicPartition(GROUPS, 0): 6}, first_epoch
+        )
 
         assert [True, False] == [marks.is_visible(at(offset)) for offset in (5, 6)]
 
@@ -221,6 +227,18 @@ class TestPeers:
         assert [True, True, False] == [marks.is_visible(at(offset)) for offset in range(3)]
         assert 1 == marks.lag_changes
 
+    async def test_versions_of_an_older_epoch(self, marks):
+        """
+        A state from before the topics were made anew says nothing of what is in them now.
+        """
+        marks.begin({TopicPartition(GROUPS, 0): (0, 3)}, {}, lambda _: 2)
+
+        marks.applied(Table.GROUPS, 0, version_of(1, 7))
+        assert (3, False) == (marks.lag_changes, marks.is_visible(at(0)))
+
+        marks.applied(Table.GROUPS, 0, version_of(2, 1))
+        assert (1, True) == (marks.lag_changes, marks.is_visible(at(1)))
+
     async def test_what_changed_nothing(self, marks):
         """
         A record that no state shows is visible once that is known otherwise.
@@ -332,7 +350,7 @@ class TestAdmission:
         places = [TopicPartition(GROUPS, number) for number in range(3)]
         bounds = dict(zip(places, [(0, 9), (5, 7), (0, 4)], strict=True))
 
-        marks.begin(bounds, {places[0]: 4, places[1]: 2, places[2]: 6})
+        marks.begin(bounds, {places[0]: 4, places[1]: 2, places[2]: 6}, first_epoch)
 
         assert 5 + 2 == marks.lag_changes
 
