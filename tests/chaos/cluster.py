@@ -1,12 +1,18 @@
 """Brokers, workers and API nodes, each a process that can be hurt and healed."""
 
+import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from flagstream.settings import Settings
+from flagstream.topics import Table
+from flagstream.transport.store import Copy, stored_states
+from flagstream.views import open_store
+from tests.chaos.invariants import Held
 from tests.kafka import Kafka
 from tests.server import STOP_TIMEOUT_S, Server
 from tests.waiting import until
@@ -26,6 +32,7 @@ class Node(Server):
     Attributes:
         away: When it could not be expected to answer, each from and to, in monotonic seconds; the
             last may go on.
+        held: What it held of the groups when it was last looked at, unless it was wiped since.
     """
 
     def __init__(self, data_dir: Path, role: str, url: str) -> None:
@@ -39,6 +46,7 @@ class Node(Server):
         )
         self.role = role
         self.away: list[list[float]] = []
+        self.held: Sequence[Copy] = ()
         self.go()
 
     def go(self) -> None:
@@ -55,6 +63,30 @@ class Node(Server):
     def launch(self) -> None:
         self._is_going = False
         super().launch()
+
+    def wipe(self) -> None:
+        """Lose the data directory."""
+        shutil.rmtree(self.data_dir)
+        self.held = ()
+
+    async def look(self) -> Held:
+        """Read what it holds of the groups, with what it held before; it has to be stopped."""
+        before = self.held
+        if self.role == "worker":
+            self.held = list(stored_states(self.data_dir / "tables", Table.GROUPS.value))
+        else:
+            self.held = [await self._view()]
+        return Held(self.held, before)
+
+    async def _view(self) -> Copy:
+        store = await open_store(Settings(data_dir=self.data_dir))
+        try:
+            positions = store.positions().items()
+            topic = Table.GROUPS.changelog
+            ends = {place.partition: end for place, end in positions if place.topic == topic}
+            return Copy("the view", ends, dict(store.states(Table.GROUPS)))
+        finally:
+            store.close()
 
     def was_away(self, start: float, end: float) -> bool:
         """Tell whether it could not be expected to answer at some moment between two."""

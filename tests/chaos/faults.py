@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import shutil
 import signal
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -38,7 +37,7 @@ async def _one_killed(nodes: Sequence[Node], chance: random.Random) -> None:
 async def _one_wiped(nodes: Sequence[Node], chance: random.Random) -> None:
     node = chance.choice(nodes)
     await _kill(node)
-    await asyncio.to_thread(shutil.rmtree, node.data_dir)
+    await asyncio.to_thread(node.wipe)
     await _come_back(node, chance)
 
 

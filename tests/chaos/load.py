@@ -3,15 +3,17 @@
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import aiohttp
 
 from tests.chaos.cluster import Node
-from tests.server import TOKEN
+from tests.chaos.invariants import Change
+from tests.server import SECRET_KEY, TOKEN
 
 GROUPS = 2_000
 PROPERTIES = 5
@@ -21,14 +23,8 @@ _CHANGES_PER_REQUEST = 10
 _TIMEOUT_S = 15.0
 _ASK_PAUSE_S = 0.05
 _BACK_OFF_S = 0.2
-
-
-class Change(NamedTuple):
-    """A property of a group, set to a number that nobody else ever sets."""
-
-    group: str
-    name: str
-    number: int
+# So few that each is seen again before most of its properties have changed.
+_WATCHED_GROUPS = 20
 
 
 @dataclass
@@ -43,12 +39,15 @@ class Failure:
 @dataclass
 class Load:
     """
-    Writers at any API node, and someone who asks each of them for flags, over and over.
+    Writers at any API node, and someone who asks each of them for flags and for groups, over and
+    over.
 
     Attributes:
         acknowledged: In the order of the acknowledgements.
         asked: Flag requests that were answered.
         failures: Those that were not, though nobody had hurt the node that was asked.
+        seen: By API node, changes as they were seen there, each as often as it was not the last one
+            of its property.
     """
 
     apis: Sequence[Node]
@@ -58,6 +57,7 @@ class Load:
     refused: int = 0
     asked: int = 0
     failures: list[Failure] = field(default_factory=list)
+    seen: dict[str, list[Change]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
         self._numbers = iter(range(1, 1 << 62))
@@ -69,6 +69,7 @@ class Load:
         async with aiohttp.ClientSession(timeout=timeout) as session:
             tasks = [asyncio.create_task(self._write(session, each)) for each in range(_WRITERS)]
             tasks += [asyncio.create_task(self._ask(session, api)) for api in self.apis]
+            tasks += [asyncio.create_task(self._watch(session, api)) for api in self.apis]
             try:
                 yield
             finally:
@@ -115,6 +116,31 @@ class Load:
             elif not node.was_away(began_s, time.monotonic()):
                 self.failures.append(Failure(node.data_dir.name, began_s, reason))
             await asyncio.sleep(_ASK_PAUSE_S)
+
+    async def _watch(self, session: aiohttp.ClientSession, node: Node) -> None:
+        seen = self.seen[node.data_dir.name]
+        latest = {(change.group, change.name): change for change in seen}
+        while True:
+            group = f"group-{self.random.randrange(_WATCHED_GROUPS)}"
+            for name, number in (await _properties(session, node, group)).items():
+                change = Change(group, name, number)
+                if latest.get((group, name)) != change:
+                    seen.append(change)
+                    latest[group, name] = change
+            await asyncio.sleep(_ASK_PAUSE_S)
+
+
+async def _properties(session: aiohttp.ClientSession, node: Node, group: str) -> dict[str, Any]:
+    """Read a group's properties; none while the node does not answer or does not know the group."""
+    query = {"group_type_index": "0", "group_key": group}
+    headers = {"Authorization": f"Bearer {SECRET_KEY}"}
+    url = f"{node.url}/api/projects/@current/groups/find"
+    try:
+        async with session.get(url, params=query, headers=headers) as response:
+            answer = await response.json()
+    except (aiohttp.ClientError, TimeoutError):
+        return {}
+    return answer["group_properties"] if response.status == 200 else {}
 
 
 async def _flags_problem(

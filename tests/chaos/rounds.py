@@ -18,20 +18,23 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from flagstream.ports import TopicPartition
 from flagstream.scan import scan
-from flagstream.state.groups import GroupState, GroupUpdate
-from flagstream.topics import Table, key_parts
+from flagstream.topics import Table
+from flagstream.transport.kafka import KafkaReader
 from flagstream.transport.kafka_connection import bootstrap_servers
 from tests.chaos.cluster import Cluster, Node, running
 from tests.chaos.faults import FAULTS
-from tests.chaos.load import FLAG_SHARES, GROUPS, Change, Load
-from tests.chaos.watch import CHANGELOG, PLACES, SOURCE, Watch, reader
+from tests.chaos.invariants import INVARIANTS, Rest
+from tests.chaos.load import FLAG_SHARES, GROUPS, Load
+from tests.chaos.watch import CHANGELOG, SOURCE, Watch, reader
 from tests.filters import group_filters
 
 WORKERS, APIS = 3, 2
@@ -39,6 +42,7 @@ CALM_S = (3.0, 8.0)
 CATCH_UP_TIMEOUT_S = 90.0
 _SUPERVISION_S = 0.2
 _COMPARED_GROUPS = 200
+_SHOWN = 5  # of the problems of one kind in one round
 _COMPACTION = {
     "cleanup.policy": "compact",
     "max.message.bytes": "4194304",
@@ -54,13 +58,23 @@ class Report:
     What came out of all rounds.
 
     Attributes:
-        problems: Whatever was not as it has to be; empty is good.
+        problems: By what was looked at, whatever was not as it has to be; empty is good. The
+            invariants by name, and the answers to requests for flags: those that differed between
+            nodes, and those that failed.
+        pauses_s: By what was done, how long a partition with a backlog stood still.
     """
 
     seed: int
     rounds: list[Mapping[str, Any]] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
+    problems: dict[str, list[str]] = field(
+        default_factory=lambda: {name: [] for name in (*INVARIANTS, "answers", "flags")}
+    )
     pauses_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def count(self) -> int:
+        """How many problems there are."""
+        return sum(map(len, self.problems.values()))
 
 
 @dataclass
@@ -89,9 +103,7 @@ class Chaos:
         asyncio.run(self._round(faults))
         self._compare_answers()
         self.cluster.stop()
-        self._verify()
-        asyncio.run(self._check_log())
-        self._note_failures()
+        asyncio.run(self._check())
         self.report.rounds.append(
             {
                 "faults": list(faults),
@@ -99,8 +111,9 @@ class Chaos:
                 "seconds": round(time.monotonic() - began_s),
                 "acknowledged": len(self.load.acknowledged) - acknowledged,
                 "asked": self.load.asked,
+                "seen": sum(map(len, self.load.seen.values())),
                 "refused_requests": self.load.refused,
-                "problems": len(self.report.problems),
+                "problems": self.report.count,
             }
         )
         self.report.pauses_s = {name: round(s, 1) for name, s in self.watch.pauses.items()}
@@ -134,14 +147,11 @@ class Chaos:
 
     async def _catch_up(self) -> None:
         async with reader(self.cluster.kafka.url) as log:
-            bounds = await log.bounds([SOURCE])
-        ends = {place: bounds[place][1] for place in PLACES}
-        deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
-        while not self.watch.is_caught_up(ends):
-            if time.monotonic() > deadline:
-                self.report.problems.append("a backlog was not folded")
-                return
-            await asyncio.sleep(_SUPERVISION_S)
+            deadline = time.monotonic() + CATCH_UP_TIMEOUT_S
+            while time.monotonic() < deadline:
+                if not any((await self._backlog(log)).values()):
+                    return
+                await asyncio.sleep(_SUPERVISION_S)
 
     def _compare_answers(self) -> None:
         """Answers do not differ between nodes that are equally far."""
@@ -149,55 +159,45 @@ class Chaos:
             groups = {"company": f"group-{number}"}
             answers = [_answer(api, groups) for api in self.cluster.apis]
             if any(answer != answers[0] for answer in answers):
-                self.report.problems.append(f"{groups}: {answers}")
+                self.report.problems["answers"].append(f"{groups}: {answers}")
 
-    def _verify(self) -> None:
-        """I1, I4, I5, I8: log, changelog, tables and views are the same, on every node."""
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            reports = list(pool.map(lambda node: node.cli("verify"), self.cluster.nodes))
-        for node, verified in zip(self.cluster.nodes, reports, strict=True):
-            if verified.returncode:
-                lines = (verified.stdout + verified.stderr).splitlines()
-                self.report.problems += [f"{node.data_dir.name}: {line}" for line in lines[-5:]]
-
-    async def _check_log(self) -> None:
-        async with reader(self.cluster.kafka.url) as log:
-            source = [record async for record in scan(log, SOURCE)]
-            changelog = [record async for record in scan(log, CHANGELOG)]
-        written = set()
-        for record in source:
-            _, _, group = key_parts(record.key)
-            changes = GroupUpdate.from_bytes(record.value).set
-            written |= {Change(str(group), name, number) for name, number in changes.items()}
-        lost = [change for change in self.load.acknowledged if change not in written]
-        self.report.problems += [f"acknowledged and not in the log: {each}" for each in lost[:5]]
-        self.report.problems += self.watch.went_back
-        if not self.is_compacted:
-            self._check_commits(source, changelog)
-
-    def _check_commits(self, source: Sequence[Any], changelog: Sequence[Any]) -> None:
-        """I2, I3: every change is in the changelog, and was before it was committed."""
-        first: dict[tuple[int, int], int] = {}
-        for record in changelog:
-            if record.value is not None:
-                version = GroupState.from_bytes(record.value).version
-                first.setdefault((record.partition, version), record.offset)
-        for partition, commits in self.watch.commits.items():
-            offsets = sorted(r.offset for r in source if r.partition == partition)
-            missing = [offset for offset in offsets if (partition, offset) not in first]
-            self.report.problems += [f"{partition}/{o}: in no state" for o in missing[:5]]
-            latest, index = -1, 0
-            for commit, end in sorted(commits.items()):
-                while index < len(offsets) and offsets[index] < commit:
-                    latest = max(latest, first.get((partition, offsets[index]), -1))
-                    index += 1
-                if latest >= end:
-                    self.report.problems.append(f"{partition}: {commit} committed before written")
-
-    def _note_failures(self) -> None:
-        self.report.problems += [f"flags: {each}" for each in self.load.failures]
+    async def _check(self) -> None:
+        rest = await self._rest()
+        for name, violations in INVARIANTS.items():
+            self.report.problems[name] += islice(violations(rest), _SHOWN)
+        self.report.problems["flags"] += [str(each) for each in self.load.failures[:_SHOWN]]
         self.load.failures.clear()
         self.watch.went_back.clear()
+
+    async def _rest(self) -> Rest:
+        async with reader(self.cluster.kafka.url) as log:
+            return Rest(
+                source=[record async for record in scan(log, SOURCE)],
+                changelog=[record async for record in scan(log, CHANGELOG)],
+                is_compacted=self.is_compacted,
+                acknowledged=self.load.acknowledged,
+                seen=self.load.seen,
+                commits=self.watch.commits,
+                went_back=self.watch.went_back,
+                backlog=sum((await self._backlog(log)).values()),
+                pauses_s=self.watch.pauses,
+                held={node.data_dir.name: await node.look() for node in self.cluster.nodes},
+                verified=self._verified(),
+            )
+
+    async def _backlog(self, log: KafkaReader) -> Mapping[TopicPartition, int]:
+        """Count what was not seen committed."""
+        bounds = await log.bounds([SOURCE])
+        return self.watch.backlog({place: end for place, (_, end) in bounds.items()})
+
+    def _verified(self) -> Mapping[str, Sequence[str]]:
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            results = list(pool.map(lambda node: node.cli("verify"), self.cluster.nodes))
+        return {
+            node.data_dir.name: (result.stdout + result.stderr).splitlines()[-_SHOWN:]
+            for node, result in zip(self.cluster.nodes, results, strict=True)
+            if result.returncode
+        }
 
     async def compact(self) -> None:
         """From now on the changelogs are compacted within seconds."""
@@ -269,8 +269,8 @@ def main() -> None:
     root = Path(tempfile.mkdtemp(prefix="flagstream-chaos-"))
     report = run(root, rounds, seed=options.seed, rate=options.rate)
     print(json.dumps(vars(report), indent=2))
-    if report.problems:
-        sys.exit(f"{len(report.problems)} problems; the data is in {root}")
+    if report.count:
+        sys.exit(f"{report.count} problems; the data is in {root}")
     shutil.rmtree(root)
 
 

@@ -83,6 +83,6 @@ class Watch:
             paused_s = now_s - self._moved_s.setdefault(place, now_s)
             self.pauses[self.doing] = max(self.pauses[self.doing], paused_s)
 
-    def is_caught_up(self, ends: Mapping[TopicPartition, int]) -> bool:
-        """Tell whether everything before *ends* was seen committed."""
-        return all(self._latest.get(place, 0) >= ends[place] for place in PLACES)
+    def backlog(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        """Count, by partition, what was not seen committed of everything before *ends*."""
+        return {place: max(end - self._latest.get(place, 0), 0) for place, end in ends.items()}
