@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,12 +29,21 @@ from flagstream.topics import Table, Topic, epoch_of, partition_of, topic_specs,
 from flagstream.transport.kafka import BATCH_RECORDS, KafkaReader, commit, producing
 from flagstream.transport.kafka_admin import Admin, administering
 from flagstream.transport.kafka_connection import connection
-from flagstream.transport.kafka_layout import META, Layout, Stage, read_layout, write_layout
+from flagstream.transport.kafka_layout import (
+    CARRIED,
+    COPIED,
+    META,
+    Layout,
+    Stage,
+    beside,
+    read_layout,
+    write_layout,
+)
 from flagstream.transport.kafka_metadata import TopicState
+from flagstream.transport.kafka_topics import WATCH_INTERVAL_S
 
-# What has no table is carried over as it is; of the others everything is in the states then.
-_CARRIED = (Topic.EVENTS.value, Topic.DEAD_LETTERS.value)
-_COPIED = (*_CARRIED, *(table.changelog for table in Table))
+# Nodes that run against the rules have ended by then.
+_NOTICED_S = 3 * WATCH_INTERVAL_S
 _ALL = tuple(spec.name for spec in topic_specs(1))
 
 
@@ -42,8 +52,9 @@ def migrate(settings: Settings) -> Layout:
     Bring the topics to ``settings.partitions``, whatever they are.
 
     Everything that was acknowledged is in the new topics, folded where it was not; local tables and
-    views are rebuilt at the next start. All processes have to be stopped. Where it ended before it
-    was finished, it is to be called again, and no process starts before.
+    views are rebuilt at the next start. All processes have to be stopped; API nodes that still run
+    end once they notice. Where it ended before it was finished, it is to be called again, and no
+    process starts before.
 
     Returns:
         What holds from now on.
@@ -63,9 +74,11 @@ async def _migrate(settings: Settings) -> Layout:
     known = await _known(settings)
     try:
         async with producing(connection(settings)) as producer:
-            if known.stage is not Stage.COPIED:
+            if known.stage in (Stage.SETTLED, Stage.COPYING):
                 known = await _copy(settings, known, producer)
-            return await _replace(settings, known, producer)
+            if known.stage is Stage.COPIED:
+                known = await _replace(settings, known, producer)
+            return await _clean(settings, known, producer)
     except KafkaError as error:
         raise LogUnavailableError(f"{settings.broker_url}: {error!r}; call it again") from error
 
@@ -78,7 +91,7 @@ async def _known(settings: Settings) -> Layout:
         known = await read_layout(reader)
     if known is None:
         return Layout(epoch=0, partitions=settings.partitions)
-    if known.stage is Stage.COPIED and known.partitions != settings.partitions:
+    if known.stage in (Stage.COPIED, Stage.REPLACED) and known.partitions != settings.partitions:
         raise SettingsError(
             f"partitions: a migration to {known.partitions} has to be finished first, "
             f"got {settings.partitions}"
@@ -159,14 +172,15 @@ class _Target:
 async def _copy(settings: Settings, known: Layout, producer: AIOKafkaProducer) -> Layout:
     """Fill the topics beside; the layout that is returned is that of a complete copy."""
     await write_layout(producer, msgspec.structs.replace(known, stage=Stage.COPYING))
-    old = await _make_beside(settings)
+    old, noticed_s = await _make_beside(settings), monotonic() + _NOTICED_S
     before = [await old.ends(topic) for topic in _ALL]
     target = _Target(producer, settings.partitions)
-    for topic in _CARRIED:
+    for topic in CARRIED:
         async for record in old.records(topic):
-            await target.write(_beside(topic), record.key, record.value, record.timestamp_ms)
+            await target.write(beside(topic), record.key, record.value, record.timestamp_ms)
     epochs = [await _copy_table(table, known, old, target) for table in Table]
     await target.flush()
+    await asyncio.sleep(noticed_s - monotonic())
     async with administering(settings) as admin:
         await _check_alone(admin)
     if before != [await old.ends(topic) for topic in _ALL]:
@@ -178,9 +192,9 @@ async def _copy(settings: Settings, known: Layout, producer: AIOKafkaProducer) -
 
 async def _make_beside(settings: Settings) -> _OldTopics:
     specs = [
-        replace(spec, name=_beside(spec.name))
+        replace(spec, name=beside(spec.name))
         for spec in topic_specs(settings.partitions)
-        if spec.name in _COPIED
+        if spec.name in COPIED
     ]
     async with administering(settings) as admin:
         found = await admin.describe(_ALL)
@@ -188,10 +202,6 @@ async def _make_beside(settings: Settings) -> _OldTopics:
         await admin.delete([spec.name for spec in specs])
         await admin.create(specs)
     return _OldTopics(connection(settings), found)
-
-
-def _beside(topic: str) -> str:
-    return f"{topic}.migrating"
 
 
 async def _copy_table(table: Table, known: Layout, old: _OldTopics, target: _Target) -> int:
@@ -213,10 +223,10 @@ async def _copy_table(table: Table, known: Layout, old: _OldTopics, target: _Tar
             states[record.key] = outcome.state
         else:
             letter = _letter(record, outcome.dead)
-            await target.write(_beside(Topic.DEAD_LETTERS), letter.key, letter.to_bytes())
+            await target.write(beside(Topic.DEAD_LETTERS), letter.key, letter.to_bytes())
     for key, state in states.items():
         if state is not None:
-            await target.write(_beside(table.changelog), key, state)
+            await target.write(beside(table.changelog), key, state)
     return max(epoch, highest)
 
 
@@ -264,22 +274,29 @@ def _letter(record: LogRecord, reason: str) -> DeadLetter:
 
 
 async def _replace(settings: Settings, copied: Layout, producer: AIOKafkaProducer) -> Layout:
-    """Make the topics anew and fill them with the copy; it is dropped once the layout says so."""
+    """Make the topics anew and fill them with the copy."""
     connected = connection(settings)
     async with administering(settings) as admin:
         await admin.delete(_ALL)
         made = await admin.create(tuple(topic_specs(settings.partitions)))
     target = _Target(producer, settings.partitions)
     async with KafkaReader(connected, settings.partitions) as reader:
-        for topic in _COPIED:
-            async for record in scan(reader, _beside(topic)):
+        for topic in COPIED:
+            async for record in scan(reader, beside(topic)):
                 await target.write(topic, record.key, record.value, record.timestamp_ms)
         await target.flush()
         begins = dict.fromkeys(await reader.bounds([table.source for table in Table]), 0)
     await commit(connected, begins)
     ids = {name: topic.id for name, topic in made.items()}
-    layout = msgspec.structs.replace(copied, topics=ids, stage=Stage.SETTLED)
+    layout = msgspec.structs.replace(copied, topics=ids, stage=Stage.REPLACED)
     await write_layout(producer, layout)
+    return layout
+
+
+async def _clean(settings: Settings, replaced: Layout, producer: AIOKafkaProducer) -> Layout:
+    """Drop the copy; only then may nodes start, which take it for the mark of a migration."""
     async with administering(settings) as admin:
-        await admin.delete([_beside(topic) for topic in _COPIED])
+        await admin.delete([beside(topic) for topic in COPIED])
+    layout = msgspec.structs.replace(replaced, stage=Stage.SETTLED)
+    await write_layout(producer, layout)
     return layout

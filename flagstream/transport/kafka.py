@@ -14,6 +14,8 @@ from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
 from flagstream.topics import APP_ID, partition_of
 
+from .kafka_connection import disconnected
+
 MAX_RECORD_BYTES = 4_194_304
 BATCH_RECORDS = 2_000
 _BATCH_BYTES = 262_144
@@ -113,7 +115,7 @@ class KafkaReader:
                 await consumer.start()
                 yield consumer
         finally:
-            await consumer.stop()
+            await disconnected(consumer.stop())
 
 
 async def commit(connection: Mapping[str, Any], offsets: Mapping[TopicPartition, int]) -> None:
@@ -130,7 +132,7 @@ async def commit(connection: Mapping[str, Any], offsets: Mapping[TopicPartition,
         consumer.assign(list(places.values()))
         await consumer.commit({places[place]: offset for place, offset in offsets.items()})
     finally:
-        await consumer.stop()
+        await disconnected(consumer.stop())
 
 
 @asynccontextmanager
@@ -179,7 +181,7 @@ async def producing(connection: Mapping[str, Any]) -> AsyncIterator[AIOKafkaProd
         await _started(producer)
         yield producer
     finally:
-        await producer.stop()
+        await disconnected(producer.stop())
 
 
 async def _started(producer: AIOKafkaProducer) -> None:

@@ -22,7 +22,7 @@ from flagstream.settings import Settings
 from flagstream.topics import APP_ID, TopicSpec
 
 from .kafka import MAX_RECORD_BYTES
-from .kafka_connection import connection
+from .kafka_connection import connection, disconnected
 from .kafka_metadata import TopicState, describe
 
 _LIMITS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
@@ -139,22 +139,27 @@ class Admin:
 
 
 @asynccontextmanager
-async def administering(settings: Settings) -> AsyncIterator[Admin]:
+async def administering(
+    settings: Settings, timeout_s: float | None = _TIMEOUT_S
+) -> AsyncIterator[Admin]:
     """
-    Connect for one short task.
+    Connect for a task.
+
+    Args:
+        timeout_s: How long the task may take; None for ever.
 
     Raises:
         LogUnavailableError: The cluster does not answer, or not in time.
     """
     client = AIOKafkaAdminClient(**connection(settings))
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
+        async with asyncio.timeout(timeout_s):
             await client.start()
             yield Admin(client, settings)
     except (KafkaError, TimeoutError) as error:
         raise LogUnavailableError(f"{settings.broker_url}: no topics, {error!r}") from error
     finally:
-        await client.close()
+        await disconnected(client.close())
 
 
 def _check_partitions(specs: Sequence[TopicSpec], found: Mapping[str, TopicState]) -> None:

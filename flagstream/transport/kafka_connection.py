@@ -1,7 +1,9 @@
 """How clients of Kafka reach the cluster and are let in."""
 
+import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from flagstream.errors import SettingsError
 from flagstream.settings import Settings
 
 SCHEME = "kafka://"
+_CLOSE_TIMEOUT_S = 1.0
 
 
 def bootstrap_servers(url: str) -> list[str]:
@@ -35,6 +38,18 @@ def connection(settings: Settings) -> Mapping[str, Any]:
         arguments["sasl_plain_username"] = settings.kafka_username
         arguments["sasl_plain_password"] = settings.kafka_password.get_secret_value()
     return arguments
+
+
+async def disconnected(closing: Awaitable[None]) -> None:
+    """
+    Wait until a client of aiokafka is closed, which has nothing left to do.
+
+    Over TLS both sides say goodbye. A broker that has just sent something else is waited for in
+    vain, for half a minute.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await closing
 
 
 def _ssl_context(settings: Settings) -> ssl.SSLContext:

@@ -11,9 +11,12 @@ from aiokafka import AIOKafkaProducer
 
 from flagstream.ports import LogReader, TopicPartition
 from flagstream.state.records import Record
-from flagstream.topics import TopicSpec, record_key
+from flagstream.topics import Table, Topic, TopicSpec, record_key
 
 META = TopicSpec(name="flagstream.meta", partitions=1, is_compacted=True)
+# What has no table is carried over as it is; of the others everything is in the states then.
+CARRIED = (Topic.EVENTS.value, Topic.DEAD_LETTERS.value)
+COPIED = (*CARRIED, *(table.changelog for table in Table))
 _PLACE = TopicPartition(META.name, 0)
 # One record for each epoch, and a few more until compaction.
 _MOST_RECORDS = 100_000
@@ -25,6 +28,7 @@ class Stage(StrEnum):
     SETTLED = "settled"
     COPYING = "copying"
     COPIED = "copied"
+    REPLACED = "replaced"
 
 
 class Layout(Record, frozen=True):
@@ -47,6 +51,11 @@ class Layout(Record, frozen=True):
     def key(self) -> bytes:
         """Of its record: another process that is late must not displace a newer epoch's."""
         return record_key(self.epoch)
+
+
+def beside(topic: str) -> str:
+    """Name of a topic's copy, which is there while a migration is under way and only then."""
+    return f"{topic}.migrating"
 
 
 async def read_layout(reader: LogReader) -> Layout | None:

@@ -5,19 +5,20 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 
 import msgspec
+from aiokafka.errors import KafkaError
 
-from flagstream.errors import LogLayoutError, LogUnavailableError, SettingsError
+from flagstream.errors import LogLayoutError, SettingsError
 from flagstream.ports import TopicPartition
 from flagstream.settings import Settings
 from flagstream.topics import Table, topic_specs
 
 from .kafka import KafkaReader, producing
-from .kafka_admin import administering
+from .kafka_admin import Admin, administering
 from .kafka_connection import connection
-from .kafka_layout import META, Layout, Stage, read_layout, write_layout
+from .kafka_layout import COPIED, META, Layout, Stage, beside, read_layout, write_layout
 from .kafka_metadata import TopicState
 
-_WATCH_INTERVAL_S = 5.0
+WATCH_INTERVAL_S = 2.0
 _REPAIR = "stop all processes and call 'flagstream topics migrate'"
 
 
@@ -61,21 +62,24 @@ async def create_topics(settings: Settings) -> Layout:
     return layout
 
 
-async def watch_topics(settings: Settings, layout: Layout) -> None:
+async def watch_topics(admin: Admin, layout: Layout) -> None:
     """
-    Look every few seconds whether the topics are still those of *layout*.
+    Look every :data:`WATCH_INTERVAL_S` whether the topics are still those of *layout*.
 
     What is folded until somebody looks loses nothing for good: a migration folds it again.
 
     Raises:
-        LogLayoutError: They are not.
+        LogLayoutError: They are not, or a migration has begun.
     """
+    copies = [beside(topic) for topic in COPIED]
     while True:
-        await asyncio.sleep(_WATCH_INTERVAL_S)
+        await asyncio.sleep(WATCH_INTERVAL_S)
         # A broker that is gone is noticed by everybody else.
-        with suppress(LogUnavailableError):
-            async with administering(settings) as admin:
-                _check_ids(layout, await admin.describe(layout.topics))
+        with suppress(KafkaError):
+            found = await admin.describe([*layout.topics, *copies])
+            if not found.keys().isdisjoint(copies):
+                raise LogLayoutError("A migration of the topics has begun")
+            _check_ids(layout, found)
 
 
 def _sources(settings: Settings) -> Sequence[TopicPartition]:

@@ -13,6 +13,7 @@ from flagstream.topics import topic_specs
 from . import embedded, kafka_driver, kafka_topics
 from .copies import drop_copies_of_others
 from .kafka import KafkaReader, KafkaSink
+from .kafka_admin import administering
 from .kafka_connection import connection
 from .options import LogOptions
 from .reader import EmbeddedReader
@@ -80,7 +81,8 @@ async def _kafka(settings: Settings) -> AsyncIterator[OpenLog]:
     drop_copies_of_others(settings, layout)
     connected = connection(settings)
     async with (
-        _while(kafka_topics.watch_topics(settings, layout)),
+        administering(settings, timeout_s=None) as admin,
+        _while(kafka_topics.watch_topics(admin, layout)),
         KafkaReader(connected, settings.partitions) as reader,
         KafkaSink(connected, settings.partitions) as sink,
     ):

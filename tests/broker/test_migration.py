@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 
 import pytest
 
@@ -15,12 +17,15 @@ from flagstream.topics import Table, Topic, record_key, topic_specs
 from flagstream.transport.kafka import KafkaSink
 from flagstream.transport.kafka_admin import administering
 from flagstream.transport.kafka_connection import connection
+from flagstream.transport.kafka_layout import META
 from flagstream.transport.kafka_topics import create_topics
 from tests.filters import group_filters
+from tests.server import TOKEN
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker
 FLAG = "gold-only"
+GONE_S = 15.0
 KEYS = [f"acme-{number}" for number in range(6)]
 # In front of what a migration is killed, one after the other.
 KILLS = {
@@ -31,6 +36,7 @@ KILLS = {
     "the new topics": "delete_topics:1,create_topics:1",
     "their end": "delete_topics:1,create_topics:1,send:9",
     "the cleaning": "delete_topics:1,create_topics:1,delete_topics:1",
+    "the last word": "delete_topics:1,send:1",
 }
 
 
@@ -103,6 +109,20 @@ def killed(server, way):
     return subprocess.run(program, env=server.environment, check=False).returncode
 
 
+def accepted_until_gone(server):
+    """Count in a group's property until the server is gone; yields what was accepted."""
+    for number in count():
+        properties = {"$group_type": "company", "$group_key": "counted"}
+        properties["$group_set"] = {"number": number}
+        event = {"event": "$groupidentify", "distinct_id": "user", "properties": properties}
+        try:
+            answer = server.request("POST", "/capture/", {"api_key": TOKEN, **event})
+        except OSError:
+            return
+        if answer.status == 200:
+            yield number
+
+
 def check(server):
     """Everything acknowledged is there, later updates win, and all copies agree."""
     server.start()
@@ -144,21 +164,27 @@ class TestMigrate:
 
         for where, way in KILLS.items():
             assert -signal.SIGKILL == killed(server, way), where
-            if where not in ("the lock", "the cleaning"):
+            if where != "the lock":
                 with pytest.raises(LogLayoutError, match=r"not finished: .*topics migrate"):
                     await create_topics(settings_of(server))
 
+        assert "partitions: 3, epoch: 1" == migrate(server, 3)
         check(server)
 
     @pytest.mark.parametrize(
         ("lost", "epoch"),
-        [([table.source for table in Table], 2), ([table.changelog for table in Table], 1)],
-        ids=["sources", "changelogs"],
+        [
+            ([table.source for table in Table], 2),
+            ([table.changelog for table in Table], 1),
+            ([META.name], 2),
+        ],
+        ids=["sources", "changelogs", "the layout"],
     )
     async def test_topics_made_anew(self, server, lost, epoch):
         """
         When sources are lost, what is written from then on wins over all states from before; when
-        changelogs are, the states are those of the sources.
+        changelogs are, the states are those of the sources; when it is not known any more which
+        topics they follow from, both.
         """
         async with administering(settings_of(server)) as admin:
             await admin.delete(lost)
@@ -180,3 +206,27 @@ class TestMigrate:
         assert "1 workers run" in refused.stderr
         assert 0 == server.terminate()
         server.start()
+
+    def test_an_api_node_runs(self, server, make_server):
+        """
+        An API node that was forgotten ends before anything is replaced. If it has accepted changes
+        meanwhile, the migration has to be called again, and none of them is lost.
+        """
+        settings = settings_of(server)
+        url, partitions = settings.broker_url, settings.partitions
+        api = make_server(broker_url=url, partitions=partitions, role="api")
+        api.start()
+
+        with ThreadPoolExecutor() as pool:
+            migrating = pool.submit(server.cli, "topics", "migrate", "--partitions", "3")
+            accepted = list(accepted_until_gone(api))
+        if migrating.result().returncode:
+            assert "Somebody wrote meanwhile" in migrating.result().stderr
+            migrate(server, 3)
+
+        assert 1 == until(api.process.poll, GONE_S)
+        assert "A migration of the topics has begun" in api.log.read_text()
+        server.environment["FLAGSTREAM_PARTITIONS"] = "3"
+        server.start()
+        assert {"number": accepted[-1]} == server.group("company", "counted")
+        assert 0 == server.terminate()

@@ -112,13 +112,14 @@ def tmpfs(path, megabytes):
 
 
 class TestFullDisk:
-    def test_full_disk_refuses_and_recovers(self, make_server, tmp_path):
+    @pytest.mark.parametrize("api_processes", [0, 2])
+    def test_full_disk_refuses_and_recovers(self, make_server, tmp_path, api_processes):
         """
         A full disk is answered with 503; nothing that was acknowledged is lost, and when there is
-        room again the server takes events without a restart.
+        room again the server takes events without a restart, in one process or several.
         """
         with tmpfs(tmp_path / "small", 160) as small:
-            server = make_server()
+            server = make_server(api_processes=api_processes)
             server.data_dir = small / "data"
             server.environment["FLAGSTREAM_DATA_DIR"] = str(server.data_dir)
             server.start()
