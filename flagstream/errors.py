@@ -14,7 +14,8 @@ Every error that flagstream raises on purpose.
     ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
         ├── InvalidRequestError   400
-        │   ├── InvalidEventError
+        │   ├── InvalidFieldError
+        │   │   └── InvalidEventError
         │   └── InvalidDefinitionError
         ├── UnauthenticatedError  401
         ├── QuotaExceededError    402
@@ -114,13 +115,17 @@ class InvalidRequestError(RequestError):
     """The request is malformed; the sender has to change it."""
 
 
-class InvalidEventError(InvalidRequestError):
-    """One captured event is malformed; the sender has to fix it."""
-
-    code = "invalid_event"
+class InvalidFieldError(InvalidRequestError):
+    """A member of what was sent is wrong; the sender has to change it."""
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f"{field}: expected {expected}, got {quote(got)}", attr=field)
+
+
+class InvalidEventError(InvalidFieldError):
+    """One captured event is malformed; the sender has to fix it."""
+
+    code = "invalid_event"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,19 +52,28 @@ class GroupTypes:
         return claimed
 
 
-def plan_group_change(batch: Batch, change: GroupChange, uuid: str, time_ms: int) -> None:
-    """Plan what a group's properties become."""
+def plan_group_change(
+    batch: Batch, change: GroupChange, time_ms: int, uuid: str | None = None
+) -> None:
+    """
+    Plan what a group's properties become.
+
+    Args:
+        uuid: Of the event that says so, where it is one.
+    """
     key = batch.key(change.group_type, change.group_key)
     mark = Mark(Topic.GROUP_UPDATES, key)
     if batch.flight(mark) is None:
         known = batch.view.group_properties(batch.project_id, change.group_type, change.group_key)
-        if (
-            known is not None
-            and holds(known, change.set)
-            and not any(name in known for name in change.unset)
-        ):
+        if known is not None and holds(known, change):
             return
-    update = GroupUpdate(time_ms=time_ms, uuid=uuid, set=dict(change.set), unset=list(change.unset))
+    update = GroupUpdate(
+        time_ms=time_ms,
+        uuid=uuid,
+        set=dict(change.set),
+        set_once=dict(change.set_once),
+        unset=list(change.unset),
+    )
     batch.add(mark, key, update)
 
 

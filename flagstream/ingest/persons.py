@@ -97,12 +97,7 @@ def _is_known(batch: Batch, root: str, update: PersonUpdate) -> bool:
     person = batch.view.person(batch.project_id, root)
     if person is None or (update.is_identified and not person.is_identified):
         return False
-    properties = person.properties
-    return (
-        holds(properties, update.set)
-        and all(name in properties for name in update.set_once)
-        and not any(name in properties for name in update.unset)
-    )
+    return holds(person.properties, update)
 
 
 def _send(batch: Batch, root: str, update: PersonUpdate) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from flagstream.errors import InvalidEventError
 from flagstream.state.events import EventRecord
 from flagstream.state.sessions import SessionUpdate
-from flagstream.wire import Captured, CapturedEvent, Rejection, rejection
+from flagstream.wire import Captured, CapturedEvent, GroupChange, Rejection, rejection
 
 from .batch import Batch
 from .groups import GroupTypes, plan_first_sights, plan_group_change
@@ -70,6 +70,18 @@ class Planner:
                 plan.rejections.append(rejection(index, sent, error))
         self._session_maps.plan(plan.batch, plan.maps)
 
+    def plan_group(self, batch: Batch, change: GroupChange, time_ms: int) -> bool:
+        """
+        Plan a change that came without an event; False where its type comes too late.
+
+        Raises:
+            OverloadedError: Too many changes are in flight.
+        """
+        is_accepted = self._group_types.is_accepted(batch, change.group_type, time_ms)
+        if is_accepted:
+            plan_group_change(batch, change, time_ms)
+        return is_accepted
+
     def abandon(self, plan: Plan) -> None:
         """Take a plan back whose records were not appended for certain."""
         plan.batch.fail()
@@ -92,7 +104,7 @@ class Planner:
         time_ms = max(0, min(event.time_ms, event.received_ms))
         change = event.group
         if change and self._group_types.is_accepted(batch, change.group_type, time_ms):
-            plan_group_change(batch, change, event.uuid, time_ms)
+            plan_group_change(batch, change, time_ms, event.uuid)
         if event.groups is not None:
             self._plan_groups(plan, event, event.groups, time_ms)
         if event.person is not None:

@@ -1,7 +1,7 @@
 """From captured events to durable records."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from flagstream.errors import InvalidEventError, InvalidRequestError
@@ -16,7 +16,7 @@ from flagstream.ports import (
 )
 from flagstream.state.group_types import MAX_TYPES
 from flagstream.telemetry import EVENTS_ACCEPTED, EVENTS_REJECTED, GROUP_TYPES_REFUSED
-from flagstream.wire import Captured, Rejection
+from flagstream.wire import Captured, GroupChange, Rejection
 
 from .batch import Batch
 from .in_flight import InFlight
@@ -37,6 +37,19 @@ class Ingested(NamedTuple):
 
     positions: Sequence[Position]
     rejections: Sequence[Rejection]
+
+
+class ChangedGroups(NamedTuple):
+    """
+    What became of changes of groups.
+
+    Attributes:
+        positions: Of the records that the state follows from.
+        refused: Group types that came when all indexes were given; nothing is kept of their groups.
+    """
+
+    positions: Sequence[Position]
+    refused: Collection[str]
 
 
 class Ingest:
@@ -85,6 +98,30 @@ class Ingest:
             positions=[*positions, *plan.batch.visible_after, *repeated],
             rejections=plan.rejections,
         )
+
+    async def change_groups(
+        self, project_id: int, changes: Iterable[GroupChange], time_ms: int
+    ) -> ChangedGroups:
+        """
+        Make changes of groups durable that came without events.
+
+        Raises:
+            LogUnavailableError: The log takes no writes now; nothing is acknowledged.
+            OverloadedError: Too many changes are in flight.
+        """
+        snapshot = self._catalog.project(project_id)
+        batch = Batch(project_id, self._view, snapshot, self._in_flight)
+        try:
+            refused = {
+                change.group_type
+                for change in changes
+                if not self._planner.plan_group(batch, change, time_ms)
+            }
+            positions = await self._sink.append(batch.appends) if batch.appends else ()
+        except BaseException:
+            batch.fail()
+            raise
+        return ChangedGroups([*batch.land(positions), *batch.visible_after], refused)
 
     async def _settle(self, plan: Plan, captured: Captured) -> Sequence[Position]:
         """Plan and append; whatever happens, whoever waits for the outcome learns it."""

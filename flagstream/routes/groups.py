@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
@@ -50,7 +50,8 @@ async def list_refused_types(request: web.Request) -> web.Response:
 async def list_groups(request: web.Request) -> web.Response:
     """List the groups of one type in the order of their keys, a hundred a page."""
     project = project_of_key(request)
-    index, group_type = _group_type(request, project)
+    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
+    group_type = type_of_index(request, project, index)
     # Both narrow by a part of the key; `search` also looks at the name.
     search = request.query.get("search") or ""
     key_part = (request.query.get("group_key") or "").lower()
@@ -62,7 +63,7 @@ async def list_groups(request: web.Request) -> web.Response:
         limit=_PAGE,
     )
     results = [
-        _document(index, group_key, group)
+        group_document(index, group_key, group)
         for group_key, group in found.groups
         if key_part in group_key.lower()
     ]
@@ -86,26 +87,55 @@ def _after(cursor: str | None) -> str | None:
 async def find_group(request: web.Request) -> web.Response:
     """Read one group."""
     project = project_of_key(request)
-    index, group_type = _group_type(request, project)
+    found = named_group(request, project)
+    document = group_document(found.type_index, found.group_key, found.group)
+    return json_response({**document, "notebook": None})
+
+
+class NamedGroup(NamedTuple):
+    """A group that a request's query names."""
+
+    type_index: int
+    group_type: str
+    group_key: str
+    group: GroupState
+
+
+def named_group(request: web.Request, project: Project) -> NamedGroup:
+    """
+    Find the group that the query names.
+
+    Raises:
+        InvalidRequestError: The query names none.
+        NotFoundError: It is not known.
+    """
+    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
+    group_type = type_of_index(request, project, index)
     group_key = request.query.get("group_key")
     if not group_key:
         raise InvalidRequestError("group_key: expected a group's key", attr="group_key")
     group = request.app[keys.VIEW].group(project.id, group_type, group_key)
     if group is None:
         raise NotFoundError("There is no group with this key.")
-    return json_response({**_document(index, group_key, group), "notebook": None})
+    return NamedGroup(index, group_type, group_key, group)
 
 
-def _group_type(request: web.Request, project: Project) -> tuple[int, str]:
-    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
+def type_of_index(request: web.Request, project: Project, index: int) -> str:
+    """
+    Find a group type.
+
+    Raises:
+        NotFoundError: None has this index.
+    """
     types = request.app[keys.CATALOG].project(project.id).group_types.types
     group_type = next((known.group_type for known in types if known.index == index), None)
     if group_type is None:
         raise NotFoundError(f"There is no group type with index {index}.")
-    return index, group_type
+    return group_type
 
 
-def _document(index: int, group_key: str, group: GroupState) -> dict[str, Any]:
+def group_document(index: int, group_key: str, group: GroupState) -> dict[str, Any]:
+    """Show a group as the API does."""
     return {
         "group_type_index": index,
         "group_key": group_key,

@@ -11,6 +11,7 @@ from . import (
     cohorts,
     definitions,
     flags,
+    group_changes,
     groups,
     health,
     management,
@@ -22,7 +23,7 @@ from .responses import Handler
 
 _RESOURCES = (
     *(flags, capture, remote_config, definitions),
-    *(management, cohorts, groups, operations, health),
+    *(management, cohorts, groups, group_changes, operations, health),
 )
 
 

@@ -1,11 +1,10 @@
 """The state of one group: its properties, each with the version that wrote it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from . import registers
 from .records import Record, State
-from .registers import Register, Registers
+from .registers import Register
 from .uuids import join_recent
 
 
@@ -21,6 +20,7 @@ class GroupUpdate(Record, frozen=True):
     time_ms: int
     uuid: str | None = None
     set: dict[str, Any] = {}
+    set_once: dict[str, Any] = {}
     unset: list[str] = []
 
 
@@ -30,16 +30,18 @@ class GroupState(State, frozen=True):
 
     Attributes:
         created_at_ms: Earliest time that an update carried.
+        once: Values that were set once: the first write stays, any other goes before it.
         recent: Version by event uuid of the latest updates.
     """
 
     created_at_ms: int
     properties: dict[str, Register] = {}
+    once: dict[str, Register] = {}
     recent: dict[str, int] = {}
 
     def values(self) -> dict[str, Any]:
         """Read the properties that are set."""
-        return registers.values(self.properties)
+        return registers.values(self.properties, self.once)
 
 
 def fold_group(state: GroupState | None, update: GroupUpdate, version: int) -> GroupState:
@@ -53,6 +55,7 @@ def fold_group(state: GroupState | None, update: GroupUpdate, version: int) -> G
         version=version,
         created_at_ms=update.time_ms,
         properties=registers.written(update.set, update.unset, version),
+        once=registers.written(update.set_once, (), version),
         recent={} if update.uuid is None else {update.uuid: version},
     )
     return seen if state is None else join_groups(state, seen)
@@ -60,12 +63,11 @@ def fold_group(state: GroupState | None, update: GroupUpdate, version: int) -> G
 
 def join_groups(ours: GroupState, theirs: GroupState) -> GroupState:
     """Join two states of one group; *ours* itself where *theirs* brings nothing."""
-    properties: Registers = registers.join(ours.properties, theirs.properties)
-    recent: Mapping[str, int] = join_recent(ours.recent, theirs.recent)
     joined = GroupState(
         version=max(ours.version, theirs.version),
         created_at_ms=min(ours.created_at_ms, theirs.created_at_ms),
-        properties=dict(properties),
-        recent=dict(recent),
+        properties=dict(registers.join(ours.properties, theirs.properties)),
+        once=dict(registers.join_first(ours.once, theirs.once)),
+        recent=dict(join_recent(ours.recent, theirs.recent)),
     )
     return ours if joined == ours else joined

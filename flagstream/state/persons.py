@@ -55,16 +55,7 @@ class PersonState(State, frozen=True):
 
     def values(self) -> dict[str, Any]:
         """Read the properties that are set."""
-        first = {
-            name: register
-            for name, register in self.once.items()
-            if name not in self.properties
-            or (
-                self.properties[name].is_deleted
-                and register.version > self.properties[name].version
-            )
-        }
-        return {**registers.values(self.properties), **registers.values(first)}
+        return registers.values(self.properties, self.once)
 
 
 def fold_person(state: PersonState | None, update: PersonUpdate, version: int) -> PersonState:

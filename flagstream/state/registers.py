@@ -19,6 +19,7 @@ class Register(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 Registers = Mapping[str, Register]
+_NONE: Registers = {}
 
 
 def written(values: Mapping[str, Any], unset: Iterable[str], version: int) -> dict[str, Register]:
@@ -53,6 +54,19 @@ def join_first(ours: Registers, theirs: Registers) -> Registers:
     return {**ours, **older} if older else ours
 
 
-def values(registers: Registers) -> dict[str, Any]:
-    """Read the properties that are set."""
-    return {name: register.value for name, register in registers.items() if not register.is_deleted}
+def values(written: Registers, once: Registers = _NONE) -> dict[str, Any]:
+    """
+    Read the properties that are set.
+
+    Args:
+        written: Joined by :func:`join`.
+        once: Joined by :func:`join_first`; they count where nothing was written, or removed since.
+    """
+    present = {
+        name: register.value for name, register in written.items() if not register.is_deleted
+    }
+    for name, first in once.items():
+        last = written.get(name)
+        if last is None or (last.is_deleted and first.version > last.version):
+            present[name] = first.value
+    return present

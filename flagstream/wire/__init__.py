@@ -2,8 +2,9 @@
 
 from .body import decode_body, unwrap_body
 from .capture import Captured, Rejection, parse_capture, rejection
-from .events import CapturedEvent, GroupChange, PersonChange
+from .events import CapturedEvent, PersonChange
 from .flags import FlagsRequest, parse_flags_request
+from .groups import GroupChange, GroupLine, group_change, group_lines
 from .plain_flags import read_flags_request
 from .runtime import request_runtime
 
@@ -12,9 +13,12 @@ __all__ = [
     "CapturedEvent",
     "FlagsRequest",
     "GroupChange",
+    "GroupLine",
     "PersonChange",
     "Rejection",
     "decode_body",
+    "group_change",
+    "group_lines",
     "parse_capture",
     "parse_flags_request",
     "read_flags_request",

@@ -8,16 +8,17 @@ import orjson
 from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidEventError
-from flagstream.flags import group_key_text, number_text
+from flagstream.flags import number_text
 
 from .fields import (
     MAX_DISTINCT_ID_CHARS,
-    MAX_GROUP_KEY_CHARS,
     group_keys,
-    is_list,
     is_number,
     is_object,
+    names_member,
+    object_member,
 )
+from .groups import GroupChange, group_of_event
 from .times import event_time_ms
 
 _MAX_NAME_CHARS = 200
@@ -40,16 +41,6 @@ _MERGES = {
     "$identify": "$anon_distinct_id",
     "$create_alias": "alias",
 }
-_A_GROUP_NAME = f"1 to {MAX_GROUP_KEY_CHARS} characters"
-
-
-class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a ``$groupidentify`` says of a group."""
-
-    group_type: str
-    group_key: str
-    set: Mapping[str, Any]
-    unset: Sequence[str]
 
 
 class PersonChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,31 +173,10 @@ def _properties(event: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("$set", "$set_once"):
         beside = event.get(name)
         if beside:
-            properties[name] = {**_object(properties, name), **_object(event, name)}
+            properties[name] = {**object_member(properties, name), **object_member(event, name)}
     if "$unset" in event:
         properties["$unset"] = event["$unset"]
     return properties
-
-
-def _object(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = members.get(name)
-    if value is None:
-        return {}
-    if not is_object(value):
-        raise InvalidEventError(name, "an object", value)
-    return value
-
-
-def _names(members: Mapping[str, Any], name: str) -> Sequence[str]:
-    """Read names as a list; some clients send an object with the names as keys."""
-    value = members.get(name)
-    if value is None:
-        return ()
-    if is_object(value):
-        return list(value)
-    if not is_list(value) or not all(isinstance(each, str) for each in value):
-        raise InvalidEventError(name, "a list of names", value)
-    return value
 
 
 def _session_id(properties: Mapping[str, Any]) -> str | None:
@@ -219,19 +189,7 @@ def _session_id(properties: Mapping[str, Any]) -> str | None:
 def _group_change(properties: Mapping[str, Any]) -> GroupChange:
     if _has_no_profile(properties):
         raise InvalidEventError("properties.$process_person_profile", "true", got=False)
-    group_type, key = properties.get("$group_type"), group_key_text(properties.get("$group_key"))
-    if not isinstance(group_type, str) or not 0 < len(group_type) <= MAX_GROUP_KEY_CHARS:
-        raise InvalidEventError("properties.$group_type", _A_GROUP_NAME, group_type)
-    if key is None or len(key) > MAX_GROUP_KEY_CHARS:
-        raise InvalidEventError(
-            "properties.$group_key", f"{_A_GROUP_NAME} or a number", properties.get("$group_key")
-        )
-    return GroupChange(
-        group_type=group_type,
-        group_key=key,
-        set=_object(properties, "$group_set"),
-        unset=_names(properties, "$group_unset"),
-    )
+    return group_of_event(properties)
 
 
 def _person_change(
@@ -240,9 +198,9 @@ def _person_change(
     if _has_no_profile(properties):
         return None
     change = PersonChange(
-        set=_object(properties, "$set"),
-        set_once=_object(properties, "$set_once"),
-        unset=_names(properties, "$unset"),
+        set=object_member(properties, "$set"),
+        set_once=object_member(properties, "$set_once"),
+        unset=names_member(properties, "$unset"),
         merge=_merge(name, distinct_id, properties),
     )
     return change if change != _NO_CHANGE else None

@@ -1,8 +1,9 @@
 """Readings of members that events and flag requests share."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeGuard
 
-from flagstream.errors import InvalidRequestError, quote
+from flagstream.errors import InvalidFieldError, InvalidRequestError, quote
 from flagstream.flags import group_key_text
 
 MAX_DISTINCT_ID_CHARS = 200
@@ -23,6 +24,38 @@ def is_list(value: Any) -> TypeGuard[list[Any]]:
 def is_number(value: Any) -> TypeGuard[float]:
     """Tell whether a JSON value is a number, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def object_member(members: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """
+    Read a member that is an object, empty where it is missing.
+
+    Raises:
+        InvalidFieldError: It is something else.
+    """
+    value = members.get(name)
+    if value is None:
+        return {}
+    if not is_object(value):
+        raise InvalidFieldError(name, "an object", value)
+    return value
+
+
+def names_member(members: Mapping[str, Any], name: str) -> Sequence[str]:
+    """
+    Read names as a list; some clients send an object with the names as keys.
+
+    Raises:
+        InvalidFieldError: It is something else.
+    """
+    value = members.get(name)
+    if value is None:
+        return ()
+    if is_object(value):
+        return list(value)
+    if not is_list(value) or not all(isinstance(each, str) for each in value):
+        raise InvalidFieldError(name, "a list of names", value)
+    return value
 
 
 def group_keys(groups: Any, field: str) -> dict[str, str]:

@@ -60,7 +60,15 @@ def in_groups(session_id: str, groups: Any, **members: Any) -> Any:
     return event(properties={"$session_id": session_id, "$groups": groups}, **members)
 
 
-def group_identify(group_type: str, key: Any, /, unset: Any = (), **values: Any) -> Any:
+def group_identify(
+    group_type: str, key: Any, /, unset: Any = (), once: Any = None, **values: Any
+) -> Any:
     """Make a change of a group's properties."""
-    properties = {"$group_type": group_type, "$group_key": key, "$group_set": values}
-    return event("$groupidentify", properties={**properties, "$group_unset": list(unset)})
+    properties = {
+        "$group_type": group_type,
+        "$group_key": key,
+        "$group_set": values,
+        "$group_set_once": once,
+        "$group_unset": list(unset),
+    }
+    return event("$groupidentify", properties=properties)

@@ -50,7 +50,15 @@ class FakeView:
 
     def set_group(self, group_type: str, group_key: str, **properties: Any) -> None:
         place = (PROJECT.id, group_type, group_key)
-        update = GroupUpdate(time_ms=1_000, set=properties)
+        self._fold(place, GroupUpdate(time_ms=1_000, set=properties))
+
+    def fold(self, key: bytes, update: bytes) -> None:
+        """Fold a record of a group, as an agent does."""
+        project_id, group_type, group_key = key_parts(key)
+        place = (int(project_id), str(group_type), str(group_key))
+        self._fold(place, GroupUpdate.from_bytes(update))
+
+    def _fold(self, place: tuple[int, str, str], update: GroupUpdate) -> None:
         known = self.states.get(place)
         version = 1 if known is None else known.version + 1
         self.states[place] = fold_group(known, update, version)
@@ -145,10 +153,14 @@ class FakeCatalog:
 
 
 class FakeDefinitionsLog:
-    """A sink and its progress: definitions are in the catalog once they are appended."""
+    """
+    A sink and its progress: definitions are in the catalog once they are appended, and groups in
+    the view.
+    """
 
-    def __init__(self, catalog: FakeCatalog) -> None:
+    def __init__(self, catalog: FakeCatalog, view: FakeView | None = None) -> None:
         self._catalog = catalog
+        self._view = view or FakeView()
         self.appended: list[Append] = []
         self.is_down = False
         self.is_lagging = False
@@ -162,6 +174,8 @@ class FakeDefinitionsLog:
                 project_id, kind, name = key_parts(each.key)
                 body = DefinitionUpdate.from_bytes(each.value).body
                 self._catalog.write(int(project_id), str(kind), str(name), body)
+            elif each.topic is Topic.GROUP_UPDATES and not self.is_lagging:
+                self._view.fold(each.key, each.value)
         return [Position(each.topic, 0, len(self.appended)) for each in appends]
 
     def is_visible(self, position: Position) -> bool:

@@ -30,7 +30,7 @@ class World:
     is_ready: bool = True
 
     def __post_init__(self) -> None:
-        self.log = FakeDefinitionsLog(self.catalog)
+        self.log = FakeDefinitionsLog(self.catalog, self.view)
 
     def services(self) -> Services:
         return Services(

@@ -129,6 +129,8 @@ class TestGroups:
             ({"flag": 1}, True),
             ({"plan": "free"}, True),
             ({"other": None}, True),
+            ({"once": {"plan": "free"}}, False),
+            ({"once": {"since": 2020}}, True),
             ({"unset": ["other"]}, False),
             ({"unset": ["plan"]}, True),
         ],

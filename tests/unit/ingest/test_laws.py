@@ -12,7 +12,6 @@ IDS = ["user-1", "user-2", "anon-1", "anon-2"]
 TYPES = ["company", "project", "team", "site", "plan", "sixth"]
 KEYS = st.sampled_from(["a", "b"])
 VALUES = st.dictionaries(st.sampled_from("xyz"), st.sampled_from([1, True, "1", None]), max_size=2)
-NAMES = st.lists(st.sampled_from("xyz"), max_size=1)
 # Never of a name that is unset: whether a first value counts again depends on what a view hides.
 ONCE = st.dictionaries(st.sampled_from("xy"), st.sampled_from([1, "1"]), max_size=2)
 UNSET = st.lists(st.just("z"), max_size=1)
@@ -26,11 +25,16 @@ EVENTS = st.one_of(
         late_ms=LATE,
     ),
     st.builds(
-        lambda group_type, key, unset, values: group_identify(group_type, key, unset, **values),
+        lambda group_type, key, unset, once, values: group_identify(
+            group_type, key, unset, once, **values
+        ),
         st.sampled_from(TYPES),
         KEYS,
-        NAMES,
-        VALUES,
+        st.lists(st.sampled_from("vwz"), max_size=1),
+        ONCE,
+        st.dictionaries(
+            st.sampled_from("vwxyz"), st.sampled_from([1, True, "1", None]), max_size=2
+        ),
     ),
     st.builds(
         lambda distinct_id, once, unset, values: event(

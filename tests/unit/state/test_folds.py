@@ -48,6 +48,21 @@ class TestGroup:
         rewritten = fold_group(deleted, GroupUpdate(time_ms=3, set={"plan": "free"}), 9)
         assert {"plan": "free"} == rewritten.values()
 
+    def test_set_once(self):
+        """
+        The first of several stays, and whatever is set otherwise goes before it.
+        """
+        state = fold_all(
+            fold_group,
+            GroupUpdate(time_ms=1, set={"plan": "free"}),
+            GroupUpdate(time_ms=2, set_once={"plan": "gold", "since": 2020}),
+            GroupUpdate(time_ms=3, set_once={"since": 2021}),
+        )
+
+        assert {"plan": "free", "since": 2020} == state.values()
+        changed = fold_group(state, GroupUpdate(time_ms=4, set={"since": 1999}), 9)
+        assert {"plan": "free", "since": 1999} == changed.values()
+
     def test_created_at_is_the_earliest_time(self):
         """
         An update of an older event moves the creation back.

@@ -26,7 +26,9 @@ UPDATES = {
     Table.GROUP_TYPES: st.builds(
         GroupTypeClaim, group_type=st.sampled_from("abcdefgh"), time_ms=TIMES
     ),
-    Table.GROUPS: st.builds(GroupUpdate, time_ms=TIMES, uuid=UUIDS, set=PROPERTIES, unset=UNSET),
+    Table.GROUPS: st.builds(
+        GroupUpdate, time_ms=TIMES, uuid=UUIDS, set=PROPERTIES, set_once=PROPERTIES, unset=UNSET
+    ),
     Table.SESSIONS: st.builds(
         SessionUpdate,
         time_ms=TIMES,

@@ -1,0 +1,179 @@
+"""Groups made and changed over the API: one at a time, or thousands of lines in a request."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import orjson
+from aiohttp import hdrs, web
+
+from flagstream.errors import (
+    InvalidFieldError,
+    InvalidRequestError,
+    LogUnavailableError,
+    OverloadedError,
+    quote,
+)
+from flagstream.ports import Position, Project
+from flagstream.state.group_types import MAX_TYPES
+from flagstream.state.groups import GroupUpdate, fold_group
+from flagstream.wire import GroupChange, GroupLine, group_change, group_lines, unwrap_body
+
+from . import keys
+from .auth import project_of_key
+from .bodies import read_object
+from .groups import group_document, named_group, type_of_index
+from .pages import API_ROOTS
+from .position import POSITION, written
+from .responses import json_response, route
+
+_LAST_VERSION = 1 << 62
+_LINES = "application/x-ndjson"
+_LINES_PER_APPEND = 250
+_REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
+
+
+async def create_group(request: web.Request) -> web.Response:
+    """Make a group that is not known yet."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    index = body.get("group_type_index")
+    if type(index) is not int or not 0 <= index < MAX_TYPES:
+        raise InvalidFieldError("group_type_index", f"a number below {MAX_TYPES}", index)
+    known = {name: body.get(name) for name in ("group_key", "group_properties")}
+    change = group_change({**known, "group_type": type_of_index(request, project, index)})
+    view = request.app[keys.VIEW]
+    if view.group(project.id, change.group_type, change.group_key) is not None:
+        raise InvalidRequestError(
+            "A group with this key already exists.", code="unique", attr="group_key"
+        )
+    return await _changed(request, project, index, change, status=201)
+
+
+async def update_property(request: web.Request) -> web.Response:
+    """Set one property of a group."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    name, value = body.get("key"), body.get("value")
+    if not isinstance(name, str) or not name:
+        raise InvalidFieldError("key", "a property's name", name)
+    if value is None:
+        raise InvalidFieldError("value", "anything but null", value)
+    return await _change_named(request, project, {"group_properties": {name: value}})
+
+
+async def delete_property(request: web.Request) -> web.Response:
+    """Remove one property of a group."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    name = body.get("$unset")
+    known = named_group(request, project).group.values()
+    if not isinstance(name, str) or name not in known:
+        raise InvalidFieldError("$unset", "the name of a property that the group has", name)
+    return await _change_named(request, project, {"unset": [name]})
+
+
+async def change_groups(request: web.Request) -> web.Response:
+    """
+    Make or change groups, one a line; each line is answered by one.
+
+    Lines that are right count whatever is beside them. A line that is answered with ``retry`` was
+    perhaps not kept, and can be sent again.
+    """
+    project = project_of_key(request)
+    request.app[keys.ADMISSION].admit()
+    settings = request.app[keys.SETTINGS]
+    raw = unwrap_body(
+        await request.read(),
+        query={},
+        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
+        max_bytes=settings.max_body_bytes,
+    )
+    lines = group_lines(raw, settings.max_json_depth)
+    answers: list[dict[str, Any]] = []
+    positions: list[Position] = []
+    while some := list(islice(lines, _LINES_PER_APPEND)):
+        answers += await _append(request, project, some, positions)
+    body = b"".join(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE) for answer in answers)
+    response = web.Response(body=body, content_type=_LINES)
+    return _positioned(response, positions)
+
+
+async def _append(
+    request: web.Request, project: Project, lines: Sequence[GroupLine], positions: list[Position]
+) -> Sequence[dict[str, Any]]:
+    """Append the changes in some lines, add their positions, and answer each line."""
+    changes = [line.read for line in lines if isinstance(line.read, GroupChange)]
+    failure, refused = None, frozenset[str]()
+    try:
+        changed = await request.app[keys.INGEST].change_groups(
+            project.id, changes, request.app[keys.CLOCK_MS]()
+        )
+    except (LogUnavailableError, OverloadedError) as error:
+        failure = {"result": "retry", "detail": str(error)}
+    else:
+        positions += changed.positions
+        refused = frozenset(changed.refused)
+    return [{"line": line.number, **_answer(line, refused, failure)} for line in lines]
+
+
+def _answer(
+    line: GroupLine, refused: frozenset[str], failure: dict[str, Any] | None
+) -> dict[str, Any]:
+    read = line.read
+    if isinstance(read, InvalidRequestError):
+        return {"result": "error", "field": read.attr or "line", "detail": read.detail}
+    if read.group_type in refused:
+        detail = f"group_type: {_REFUSED_TYPE}, got another: {quote(read.group_type)}"
+        return {"result": "error", "field": "group_type", "detail": detail}
+    return failure or {"result": "ok"}
+
+
+async def _change_named(
+    request: web.Request, project: Project, members: dict[str, Any]
+) -> web.Response:
+    """Change the group that the query names."""
+    named = named_group(request, project)
+    change = group_change({"group_type": named.group_type, "group_key": named.group_key, **members})
+    return await _changed(request, project, named.type_index, change)
+
+
+async def _changed(
+    request: web.Request,
+    project: Project,
+    index: int,
+    change: GroupChange,
+    *,
+    status: int = 200,
+) -> web.Response:
+    """Make a change durable, wait until flags follow from it, and show the group."""
+    request.app[keys.ADMISSION].admit()
+    now_ms = request.app[keys.CLOCK_MS]()
+    changed = await request.app[keys.INGEST].change_groups(project.id, [change], now_ms)
+    await request.app[keys.PROGRESS].wait_visible(
+        changed.positions, request.app[keys.SETTINGS].wait_timeout_s
+    )
+    known = request.app[keys.VIEW].group(project.id, change.group_type, change.group_key)
+    # The change is durable, whether or not the view shows it in time.
+    update = GroupUpdate(time_ms=now_ms, set=dict(change.set), unset=list(change.unset))
+    group = fold_group(known, update, _LAST_VERSION)
+    document = group_document(index, change.group_key, group)
+    return _positioned(json_response(document, status=status), changed.positions)
+
+
+def _positioned(response: web.Response, positions: Sequence[Position]) -> web.Response:
+    if (position := written(positions)) is not None:
+        response.headers[POSITION] = position
+    return response
+
+
+routes = tuple(
+    definition
+    for root in API_ROOTS
+    for definition in (
+        *route("POST", f"{root}/groups", create_group),
+        *route("POST", f"{root}/groups/update_property", update_property),
+        *route("POST", f"{root}/groups/delete_property", delete_property),
+        *route("POST", f"{root}/groups/batch", change_groups),
+    )
+)
