@@ -29,6 +29,7 @@ class Settings(BaseModel):
     Every setting, with its unit in its name. ``config/flagstream.toml`` describes each.
 
     Attributes:
+        posthog_js_dir: Of the npm package, which is served to pages; empty for none.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
         api_processes: How many answer requests beside the one that folds; 0 where it does both.
         role: ``worker`` folds and answers nothing but how it is, ``api`` answers and folds nothing.
@@ -49,6 +50,7 @@ class Settings(BaseModel):
     project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
     secret_key: SecretStr = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    posthog_js_dir: str = ""
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
     role: Annotated[Literal["all", "worker", "api"], Field(validate_default=True)] = "all"

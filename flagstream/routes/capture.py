@@ -12,14 +12,13 @@ from flagstream.wire import Captured, Rejection, decode_body, parse_capture
 from . import keys
 from .auth import project_of_token
 from .position import POSITION, written
-from .responses import bytes_response, client_route, json_response
+from .responses import client_route, json_response
 
 _METHODS = (hdrs.METH_POST, hdrs.METH_GET)
-_BATCH_PATHS = ("/batch", "/i/v0/ai/batch")
+_BATCH_PATHS = ("/batch", "/i/v0/ai/batch", "/i/v0/ai")
 _EVENT_PATHS = ("/e", "/i/v0/e", "/capture", "/track", "/engage")
 _DEFAULT_NAMES = {"/engage": "$identify"}
 _MANY_EVENTS = 10
-_ACCEPTED = b'{"status":1}'
 
 
 async def capture(request: web.Request) -> web.Response:
@@ -46,11 +45,6 @@ async def capture(request: web.Request) -> web.Response:
     if (position := written(ingested.positions)) is not None:
         response.headers[POSITION] = position
     return response
-
-
-async def swallow(request: web.Request) -> web.Response:
-    """Accept a session recording without keeping it: there is nothing to play it back."""
-    return bytes_response(_ACCEPTED, request=request)
 
 
 async def _read(request: web.Request) -> Captured:
@@ -84,5 +78,4 @@ routes = (
         for path in (*_BATCH_PATHS, *_EVENT_PATHS)
         for definition in client_route(_METHODS, path, capture)
     ),
-    *client_route(_METHODS, "/s", swallow),
 )

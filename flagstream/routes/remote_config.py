@@ -11,7 +11,7 @@ from flagstream.errors import NotFoundError
 from . import keys
 from .auth import project_of_key
 from .pages import API_ROOTS
-from .responses import bytes_response, client_route, json_headers, route
+from .responses import bytes_response, client_route, route, script_headers
 
 # `autocapture_opt_out` has to be there: without it a new visitor's autocapture stays off.
 # `hasFeatureFlags` has to be true: without it posthog-js does not ask for flags at start.
@@ -66,9 +66,7 @@ async def config_script(request: web.Request) -> web.Response:
         b"(function(){window._POSTHOG_REMOTE_CONFIG=window._POSTHOG_REMOTE_CONFIG||{};"
         b"window._POSTHOG_REMOTE_CONFIG[%b]={config:%b,siteApps:[]}})();" % (token, encoded)
     )
-    response = web.Response(body=body, headers=json_headers(request.headers.get("Origin")))
-    response.content_type = "application/javascript"
-    return response
+    return web.Response(body=body, headers=script_headers(request))
 
 
 async def payload(request: web.Request) -> web.Response:

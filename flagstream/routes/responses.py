@@ -52,6 +52,13 @@ def json_headers(origin: str | None) -> CIMultiDict[str]:
     return headers
 
 
+def script_headers(request: web.BaseRequest) -> CIMultiDict[str]:
+    """Read the headers of a script."""
+    headers = json_headers(request.headers.get(hdrs.ORIGIN)).copy()
+    headers[hdrs.CONTENT_TYPE] = "application/javascript"
+    return headers
+
+
 def _cross_origin(origin: str) -> dict[str, str]:
     return {
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,

@@ -7,6 +7,7 @@ from itertools import chain
 from aiohttp import hdrs, web
 
 from . import (
+    absent,
     capture,
     cohorts,
     definitions,
@@ -14,6 +15,7 @@ from . import (
     group_changes,
     groups,
     health,
+    library,
     management,
     operations,
     remote_config,
@@ -22,7 +24,7 @@ from .errors import guarded, not_allowed, not_found
 from .responses import Handler
 
 _RESOURCES = (
-    *(flags, capture, remote_config, definitions),
+    *(flags, capture, remote_config, definitions, absent, library),
     *(management, cohorts, groups, group_changes, operations, health),
 )
 

@@ -1,7 +1,7 @@
 """What clients put on the wire: the only place, besides the routes, that knows its names."""
 
 from .body import decode_body, unwrap_body
-from .capture import Captured, Rejection, parse_capture, rejection
+from .capture import TOKEN_NAMES, Captured, Rejection, parse_capture, rejection
 from .events import CapturedEvent, PersonChange
 from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
@@ -9,6 +9,7 @@ from .plain_flags import read_flags_request
 from .runtime import request_runtime
 
 __all__ = [
+    "TOKEN_NAMES",
     "Captured",
     "CapturedEvent",
     "FlagsRequest",

@@ -16,7 +16,7 @@ from .fields import is_list, is_object
 from .times import sent_at_ms
 
 MAX_EVENTS = 5_000
-_TOKEN_NAMES = ("api_key", "token", "$token")
+TOKEN_NAMES = ("api_key", "token", "$token")
 _PERSONAL_KEY_PREFIX = "phx_"
 _MAX_UUID_CHARS = 100
 
@@ -136,7 +136,7 @@ def _token(decoded: Any, events: Sequence[Any], query: Mapping[str, str]) -> str
 
 def _named_tokens(members: Mapping[str, Any]) -> Iterator[str]:
     """Yield the first token that is named."""
-    for name in _TOKEN_NAMES:
+    for name in TOKEN_NAMES:
         token = members.get(name)
         if token and isinstance(token, str):
             yield token
