@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from flagstream.errors import InvalidEventError, InvalidRequestError
 from flagstream.ports import (
     Catalog,
     IngestionWarning,
@@ -33,10 +32,12 @@ class Ingested(NamedTuple):
     Attributes:
         positions: Of the records that its state follows from.
         rejections: The events of which nothing is kept.
+        is_empty: Whether these are all.
     """
 
     positions: Sequence[Position]
     rejections: Sequence[Rejection]
+    is_empty: bool
 
 
 class ChangedGroups(NamedTuple):
@@ -77,7 +78,6 @@ class Ingest:
         Make a request's events durable.
 
         Raises:
-            InvalidRequestError: None of the events is usable; names the field.
             LogUnavailableError: The log takes no writes now; nothing is acknowledged.
             OverloadedError: Too many changes are in flight.
         """
@@ -88,15 +88,13 @@ class Ingest:
         )
         positions = await self._settle(plan, captured)
         self._report(project_id, plan.rejections, captured.received_ms)
-        rejected = len(plan.rejections)
-        EVENTS_ACCEPTED.inc(len(captured.events) + len(captured.rejections) - rejected)
-        if rejected == len(captured.events) + len(captured.rejections):
-            first = plan.rejections[0]
-            raise InvalidRequestError(first.detail, code=InvalidEventError.code, attr=first.field)
+        count = len(captured.events) + len(captured.rejections)
+        EVENTS_ACCEPTED.inc(count - len(plan.rejections))
         repeated = [position for each in plan.repeated for position in await settled(each)]
         return Ingested(
             positions=[*positions, *plan.batch.visible_after, *repeated],
             rejections=plan.rejections,
+            is_empty=count == len(plan.rejections),
         )
 
     async def change_groups(

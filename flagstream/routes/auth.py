@@ -19,12 +19,7 @@ def project_of_key(request: web.Request) -> Project:
         ForbiddenError: The token is of another project.
         NotFoundError: The path names another project.
     """
-    scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-    if scheme.lower() != "bearer" or not key:
-        raise UnauthenticatedError(
-            "Authentication credentials were not provided.", code="not_authenticated"
-        )
-    project = request.app[keys.PROJECTS].by_secret_key(key.strip())
+    project = request.app[keys.PROJECTS].by_secret_key(bearer(request))
     if project is None:
         raise UnauthenticatedError("The secret key is unknown.")
     token = request.query.get("token")
@@ -33,6 +28,21 @@ def project_of_key(request: web.Request) -> Project:
         raise ForbiddenError("The secret key and the token are not of the same project.")
     _check_path(request, project)
     return project
+
+
+def bearer(request: web.Request) -> str:
+    """
+    Read what the request authenticates itself with.
+
+    Raises:
+        UnauthenticatedError: There is nothing.
+    """
+    scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    if scheme.lower() != "bearer" or not key:
+        raise UnauthenticatedError(
+            "Authentication credentials were not provided.", code="not_authenticated"
+        )
+    return key.strip()
 
 
 def _check_path(request: web.Request, project: Project) -> None:

@@ -7,10 +7,20 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from flagstream.wire import Captured, Rejection, decode_body, parse_capture
+from flagstream.errors import InvalidEventError, InvalidRequestError
+from flagstream.ingest import Ingested
+from flagstream.wire import (
+    Captured,
+    CaptureHeaders,
+    Rejection,
+    decode_body,
+    parse_capture,
+    parse_capture_v1,
+    results,
+)
 
 from . import keys
-from .auth import project_of_token
+from .auth import bearer, project_of_token
 from .position import POSITION, written
 from .responses import client_route, json_response
 
@@ -34,6 +44,9 @@ async def capture(request: web.Request) -> web.Response:
         await asyncio.sleep(0)
     project = project_of_token(request, captured.token)
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
+    if ingested.is_empty:
+        first = ingested.rejections[0]
+        raise InvalidRequestError(first.detail, code=InvalidEventError.code, attr=first.field)
     answer: dict[str, Any] = {"status": 1}
     if ingested.rejections:
         answer["rejected"] = _rejected(ingested.rejections)
@@ -41,24 +54,49 @@ async def capture(request: web.Request) -> web.Response:
         timeout_s = request.app[keys.SETTINGS].wait_timeout_s
         progress = request.app[keys.PROGRESS]
         answer["applied"] = await progress.wait_visible(ingested.positions, timeout_s)
-    response = json_response(answer, request=request)
+    return _positioned(json_response(answer, request=request), ingested)
+
+
+async def capture_v1(request: web.Request) -> web.Response:
+    """Answer each event by its uuid, once all that are kept are durable."""
+    request.app[keys.ADMISSION].admit()
+    headers = CaptureHeaders(
+        token=bearer(request),
+        sdk=request.headers.get("PostHog-Sdk-Info", ""),
+        sent_at=request.headers.get("PostHog-Request-Timestamp"),
+    )
+    project = project_of_token(request, headers.token)
+    decoded = await _decode(request, request.app[keys.SETTINGS].max_body_bytes)
+    captured = parse_capture_v1(decoded, headers, received_ms=request.app[keys.CLOCK_MS]())
+    ingested = await request.app[keys.INGEST].ingest(project.id, captured)
+    answer = {"results": results(captured, ingested.rejections)}
+    return _positioned(json_response(answer, request=request), ingested)
+
+
+def _positioned(response: web.Response, ingested: Ingested) -> web.Response:
+    """Say how far a node has to be to answer flags from what was written."""
     if (position := written(ingested.positions)) is not None:
         response.headers[POSITION] = position
     return response
 
 
-async def _read(request: web.Request) -> Captured:
-    settings, path = request.app[keys.SETTINGS], request.path.rstrip("/")
-    is_batch = path in _BATCH_PATHS
-    decoded = decode_body(
+async def _decode(request: web.Request, max_bytes: int) -> Any:
+    return decode_body(
         await request.read(),
         query=request.query,
         content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=settings.max_body_bytes if is_batch else settings.max_event_body_bytes,
-        max_depth=settings.max_json_depth,
+        max_bytes=max_bytes,
+        max_depth=request.app[keys.SETTINGS].max_json_depth,
     )
+
+
+async def _read(request: web.Request) -> Captured:
+    settings, path = request.app[keys.SETTINGS], request.path.rstrip("/")
+    is_batch = path in _BATCH_PATHS
     return parse_capture(
-        decoded,
+        await _decode(
+            request, settings.max_body_bytes if is_batch else settings.max_event_body_bytes
+        ),
         request.query,
         received_ms=request.app[keys.CLOCK_MS](),
         default_name=_DEFAULT_NAMES.get(path, ""),
@@ -78,4 +116,5 @@ routes = (
         for path in (*_BATCH_PATHS, *_EVENT_PATHS)
         for definition in client_route(_METHODS, path, capture)
     ),
+    *client_route([hdrs.METH_POST], "/i/v1/analytics/events", capture_v1),
 )

@@ -2,6 +2,7 @@
 
 from .body import decode_body, unwrap_body
 from .capture import TOKEN_NAMES, Captured, Rejection, parse_capture, rejection
+from .capture_v1 import CaptureHeaders, parse_capture_v1, results
 from .events import CapturedEvent, PersonChange
 from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
@@ -10,6 +11,7 @@ from .runtime import request_runtime
 
 __all__ = [
     "TOKEN_NAMES",
+    "CaptureHeaders",
     "Captured",
     "CapturedEvent",
     "FlagsRequest",
@@ -21,9 +23,11 @@ __all__ = [
     "group_change",
     "group_lines",
     "parse_capture",
+    "parse_capture_v1",
     "parse_flags_request",
     "read_flags_request",
     "rejection",
     "request_runtime",
+    "results",
     "unwrap_body",
 ]

@@ -3,9 +3,11 @@
 import binascii
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote_to_bytes
+
+import zstandard
 
 from flagstream.errors import BodyTooLargeError, InvalidRequestError
 
@@ -16,7 +18,8 @@ _FORM_DATA = re.compile(rb"(?:\A|&)data=([^&]*)")
 _FORM_COMPRESSION = re.compile(rb"(?:\A|&)compression=([A-Za-z0-9-]+)")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_\s-]+={0,3}\s*")
 _BASE64_STANDARD = bytes.maketrans(b"-_ ", b"+/+")
-_GZIP_MAGIC = b"\x1f\x8b"
+# What every reader should take, RFC 8878; memory of this size is taken before anything is read.
+_MAX_ZSTD_WINDOW_BYTES = 8 * 1024 * 1024
 _LZ_LABELS = {"lz64", "lz-string"}
 
 
@@ -68,8 +71,8 @@ def _unwrap(raw: bytes, label: str, max_bytes: int) -> bytes:
     """Take off one wrapping after the other until JSON begins, or nothing is left to try."""
     for _ in range(_MAX_WRAPPINGS):
         wrapped = raw
-        if raw.startswith(_GZIP_MAGIC):
-            raw = _inflate(raw, 16 + zlib.MAX_WBITS, max_bytes)
+        if (inflate := _by_magic(raw)) is not None:
+            raw = inflate(raw, max_bytes)
         elif label == "deflate":
             raw, label = _inflate_either(raw, max_bytes), ""
         elif field := _FORM_DATA.search(raw):
@@ -119,6 +122,36 @@ def _inflate(raw: bytes, window_bits: int, max_bytes: int) -> bytes:
     if not inflater.eof or inflater.unused_data:
         raise InvalidRequestError("body: expected one whole gzip or deflate stream, got a torn one")
     return inflated
+
+
+def _from_gzip(raw: bytes, max_bytes: int) -> bytes:
+    return _inflate(raw, 16 + zlib.MAX_WBITS, max_bytes)
+
+
+def _from_zstd(raw: bytes, max_bytes: int) -> bytes:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_MAX_ZSTD_WINDOW_BYTES)
+    inflater = decompressor.decompressobj()
+    try:
+        # The other one has no bound, this one does not tell a torn stream.
+        if len(decompressor.stream_reader(raw).read(max_bytes + 1)) > max_bytes:
+            raise _too_large(max_bytes)
+        inflated: bytes = inflater.decompress(raw)
+    except zstandard.ZstdError as error:
+        raise InvalidRequestError(f"body: expected zstd, got {error}") from None
+    if not inflater.eof or inflater.unused_data:
+        raise InvalidRequestError("body: expected one whole zstd stream, got a torn one")
+    return inflated
+
+
+_MAGICS: Mapping[bytes, Callable[[bytes, int], bytes]] = {
+    b"\x1f\x8b": _from_gzip,
+    b"\x28\xb5\x2f\xfd": _from_zstd,
+}
+
+
+def _by_magic(raw: bytes) -> Callable[[bytes, int], bytes] | None:
+    """Tell how to inflate bytes by how they begin."""
+    return next((inflate for magic, inflate in _MAGICS.items() if raw.startswith(magic)), None)
 
 
 def _too_large(max_bytes: int) -> BodyTooLargeError:

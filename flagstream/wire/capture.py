@@ -78,6 +78,18 @@ def parse_capture(
         sent_at_ms=sent_at_ms(sent_at, query),
         default_name=default_name,
     )
+    return parse_events(events, envelope, token)
+
+
+def parse_events(events: Sequence[Any], envelope: Envelope, token: str) -> Captured:
+    """
+    Read the events of a request.
+
+    Raises:
+        BodyTooLargeError: There are more than :data:`MAX_EVENTS` events.
+    """
+    if len(events) > MAX_EVENTS:
+        raise BodyTooLargeError(f"batch: expected at most {MAX_EVENTS} events, got {len(events)}")
     accepted: list[tuple[int, CapturedEvent]] = []
     rejections: list[Rejection] = []
     for index, event in enumerate(events):
@@ -85,7 +97,7 @@ def parse_capture(
             accepted.append((index, parse_event(event, envelope)))
         except InvalidRequestError as error:
             rejections.append(rejection(index, event, error))
-    return Captured(token=token, received_ms=received_ms, events=accepted, rejections=rejections)
+    return Captured(token, envelope.received_ms, accepted, rejections)
 
 
 def rejection(index: int, event: Any, error: InvalidRequestError) -> Rejection:
@@ -109,8 +121,6 @@ def _events(decoded: Any) -> Sequence[Any]:
         raise InvalidRequestError(f"{field}: expected events, got {quote(events)}", attr=field)
     if not events:
         raise InvalidRequestError("batch: expected at least one event, got none", attr="batch")
-    if len(events) > MAX_EVENTS:
-        raise BodyTooLargeError(f"batch: expected at most {MAX_EVENTS} events, got {len(events)}")
     return events
 
 

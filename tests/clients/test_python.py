@@ -3,7 +3,7 @@
 import uuid
 
 import pytest
-from posthog import Posthog
+from posthog import CaptureMode, Posthog
 
 from flagstream.state.events import EventRecord
 from flagstream.topics import Topic
@@ -58,6 +58,18 @@ class TestEvents:
 
         until(lambda: server.flags("user-1", ACME)[flag]["enabled"])
         assert client.evaluate_flags("user-1", groups=ACME).is_enabled(flag)
+
+    @pytest.mark.parametrize("compression", ["none", "gzip", "deflate", "zstd"])
+    def test_capture_v1(self, server, make_client, flag, compression):
+        """
+        So do those that were sent by the newer protocol, however compressed.
+        """
+        client = make_client(capture_mode=CaptureMode.V1, capture_compression=compression)
+        assert compression == client.capture_compression.value
+        client.group_identify("organization", "acme", {"plan": "enterprise"})
+        client.flush()
+
+        until(lambda: server.flags("user-1", ACME)[flag]["enabled"])
 
     def test_first_sight(self, server, client):
         """

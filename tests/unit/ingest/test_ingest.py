@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from flagstream.errors import InvalidRequestError, LogUnavailableError
+from flagstream.errors import LogUnavailableError
 from flagstream.ports import Append, ProjectSettings
 from flagstream.state.groups import GroupUpdate
 from flagstream.state.persons import PersonUpdate
@@ -46,12 +46,12 @@ class TestEvents:
 
     async def test_nothing_usable(self, log, capturing):
         """
-        A request of which nothing is usable is refused by the field of its first event.
+        A request of which nothing is usable says so, and by which field of each event.
         """
-        with pytest.raises(InvalidRequestError) as refused:
-            await capturing.send(event(""), event(uuid="no"))
+        done = await capturing.send(event(""), event(uuid="no"))
 
-        assert ("event", "invalid_event") == (refused.value.attr, refused.value.code)
+        assert done.is_empty
+        assert ["event", "uuid"] == [each.field for each in done.rejections]
         assert [] == log.appended
         assert 2 == len(capturing.warnings.latest(PROJECT_ID))
 

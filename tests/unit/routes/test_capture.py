@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from flagstream.errors import OverloadedError
+from flagstream.state.events import EventRecord
 from flagstream.topics import Topic
 from tests.fakes.views import PROJECT
+from tests.fakes.world import NOW_MS
 
 CASES = Path(__file__).parents[2] / "conformance" / "cases"
 REQUESTS = [
@@ -18,13 +20,20 @@ REQUESTS = [
     for case in json.loads((CASES / "capture_requests.json").read_text())
     if case["wrapping"] in ("plain", "gzip")
 ]
-PATHS = ["/batch", "/e", "/i/v0/e", "/capture", "/track", "/i/v0/ai/batch", "/engage"]
+PATHS = ["/batch", "/e", "/i/v0/e", "/capture", "/track", "/i/v0/ai", "/i/v0/ai/batch", "/engage"]
 EVENT = {"event": "ev", "distinct_id": "user-1"}
 BODY = {"token": PROJECT.token, "batch": [EVENT]}
 IDENTIFY_GROUP = {
     "event": "$groupidentify",
     "distinct_id": "user-1",
     "properties": {"$group_type": "company", "$group_key": "a", "$group_set": {"plan": "pro"}},
+}
+
+UUIDS = [f"00000000-0000-4000-8000-00000000000{number}" for number in range(3)]
+V1_HEADERS = {
+    "Authorization": f"Bearer {PROJECT.token}",
+    "PostHog-Sdk-Info": "posthog-python/7.91.1",
+    "PostHog-Request-Timestamp": "2025-11-24T15:59:50+00:00",
 }
 
 
@@ -199,3 +208,107 @@ class TestWait:
         response = await client.post("/e/?wait=1", json={**BODY, "batch": [IDENTIFY_GROUP]})
 
         assert {"status": 1, "applied": not is_lagging} == await response.json()
+
+
+class TestV1:
+    async def post(self, client, *events, status=200, **headers):
+        response = await client.post(
+            "/i/v1/analytics/events",
+            json={"created_at": "2025-11-24T15:59:49Z", "batch": list(events)},
+            headers={**V1_HEADERS, **headers},
+        )
+        assert status == response.status, await response.text()
+        return await response.json()
+
+    def event(self, number=0, **members):
+        return {
+            "event": "ev",
+            "uuid": UUIDS[number],
+            "distinct_id": "user-1",
+            "timestamp": "2025-11-24T15:59:49+00:00",
+            "options": {},
+            "properties": {},
+            **members,
+        }
+
+    async def test_results(self, client, world):
+        """
+        Each event is answered by its uuid: what is kept, and what never will be.
+        """
+        answer = await self.post(client, self.event(0), self.event(1, event=""))
+
+        kept, dropped = (answer["results"][uuid] for uuid in UUIDS[:2])
+        assert {"result": "ok", "details": None} == kept
+        assert "drop" == dropped["result"]
+        assert dropped["details"].startswith("event: expected")
+        assert 1 == len(appended(world))
+
+    async def test_nothing_usable(self, client, world):
+        """
+        Also where nothing is kept the request itself has succeeded.
+        """
+        answer = await self.post(client, self.event(0, properties=[]))
+
+        assert {UUIDS[0]: "drop"} == {
+            uuid: each["result"] for uuid, each in answer["results"].items()
+        }
+        assert [] == appended(world)
+
+    async def test_members(self, client, world):
+        """
+        Sessions, options and the library are where the older forms have them, and the time is
+        corrected for the client's clock.
+        """
+        await self.post(
+            client,
+            self.event(
+                session_id="s1",
+                window_id="w1",
+                options={"process_person_profile": False, "cookieless_mode": True},
+                properties={"$set": {"plan": "pro"}, "n": 1},
+            ),
+            self.event(1, options={"disable_skew_correction": True}),
+        )
+
+        corrected, as_sent = (EventRecord.from_bytes(each.value) for each in appended(world))
+        assert {
+            "$session_id": "s1",
+            "$window_id": "w1",
+            "$process_person_profile": False,
+            "$cookieless_mode": True,
+            "$lib": "posthog-python",
+            "$lib_version": "7.91.1",
+            "$set": {"plan": "pro"},
+            "n": 1,
+        } == corrected.properties
+        assert "s1" == corrected.session_id
+        assert [] == appended(world, Topic.PERSON_UPDATES)
+        assert [1_000, 11_000] == [NOW_MS - each.time_ms for each in (corrected, as_sent)]
+
+    @pytest.mark.parametrize("batch", [None, [], {}])
+    async def test_no_events(self, client, batch):
+        """
+        A request without events is refused.
+        """
+        response = await client.post(
+            "/i/v1/analytics/events", json={"batch": batch}, headers=V1_HEADERS
+        )
+
+        assert (400, "batch") == (response.status, (await response.json())["attr"])
+
+    @pytest.mark.parametrize("authorization", ["", "Bearer phc_nobody", "Bearer phs_one"])
+    async def test_token(self, client, world, authorization):
+        """
+        Who has no project's token is told so, and nothing is kept.
+        """
+        await self.post(client, self.event(), status=401, Authorization=authorization)
+
+        assert [] == world.log.appended
+
+    async def test_log_is_down(self, client, world):
+        """
+        What is not durable is not acknowledged: the client sends all of it again.
+        """
+        world.log.is_down = True
+
+        await self.post(client, self.event(), status=503)

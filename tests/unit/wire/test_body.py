@@ -9,6 +9,7 @@ import zlib
 from urllib.parse import quote, quote_plus
 
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 from lzstring import LZString
@@ -54,6 +55,13 @@ def lz64(raw):
     return LZString.compressToBase64(units(raw.decode())).encode()
 
 
+def zstd_stream(raw, window_log=20):
+    """Compress as a stream does, which says nothing of its size in front."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=window_log)
+    compressor = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    return compressor.compress(raw) + compressor.flush()
+
+
 WRAPPINGS = {
     "plain": lambda raw: {"raw": raw},
     "spaced": lambda raw: {"raw": b" \n" + raw + b"\n"},
@@ -64,6 +72,8 @@ WRAPPINGS = {
         "content_encoding": "identity",
     },
     "plain, labelled gzip": lambda raw: {"raw": raw, "content_encoding": "gzip"},
+    "zstd": lambda raw: {"raw": zstandard.compress(raw), "content_encoding": "zstd"},
+    "zstd, of unknown size, unlabelled": lambda raw: {"raw": zstd_stream(raw)},
     "deflate": lambda raw: {"raw": zlib.compress(raw), "content_encoding": "deflate"},
     "bare deflate": lambda raw: {"raw": bare_deflate(raw), "content_encoding": "deflate"},
     "base64": lambda raw: {"raw": base64.b64encode(raw)},
@@ -101,7 +111,10 @@ class TestWrappings:
         assert value == decode(**wrap(raw))
 
     @given(
-        raw=st.binary() | st.binary().map(b"\x1f\x8b".__add__) | TEXTS.map(str.encode),
+        raw=st.binary()
+        | st.binary().map(b"\x1f\x8b".__add__)
+        | st.binary().map(b"\x28\xb5\x2f\xfd".__add__)
+        | TEXTS.map(str.encode),
         label=st.sampled_from(["", "gzip", "deflate", "lz64", "base64", "zstd"]),
     )
     def test_anything_else_is_a_request_error(self, raw, label):
@@ -113,11 +126,23 @@ class TestWrappings:
 
     @pytest.mark.parametrize(
         "raw",
-        [b"", gzip.compress(b'{"a":1}')[:-9], gzip.compress(b"[]") * 2, b"A", gzip.compress(b"")],
+        [
+            b"",
+            gzip.compress(b'{"a":1}')[:-9],
+            gzip.compress(b"[]") * 2,
+            b"A",
+            gzip.compress(b""),
+            zstandard.compress(b'{"a":1}')[:-2],
+            zstd_stream(b'{"a":1}')[:-2],
+            zstandard.compress(b"[]") * 2,
+            zstandard.compress(b""),
+            zstd_stream(b"[]", window_log=27),
+        ],
     )
     def test_torn(self, raw):
         """
-        What was cut off, or is followed by more, is refused and not half read.
+        What was cut off, is followed by more, or wants more memory than any client's body needs, is
+        refused and not half read.
         """
         with pytest.raises(InvalidRequestError):
             decode(raw)
@@ -171,6 +196,8 @@ class TestBounds:
             {"raw": gzip.compress(b"[" + b" " * 5_000_000 + b"]")},
             {"raw": zlib.compress(b" " * 5_000_000), "content_encoding": "deflate"},
             {"raw": gzip.compress(gzip.compress(b" " * 50_000_000))},
+            {"raw": zstandard.compress(b"[" + b" " * 5_000_000 + b"]")},
+            {"raw": zstd_stream(b" " * 500_000_000)},
             {"raw": lz64(b" " * 20_000), "query": {"compression": "lz64"}, "max_bytes": 10_000},
             {"raw": b"A" * 400_000, "query": {"compression": "lz64"}},
             {"raw": b" " * 1_000_001},
