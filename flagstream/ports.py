@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from flagstream.flags import CompiledFlags, CompiledProject, LocalDefinitions, Sdk
+from flagstream.state.definitions import Kind
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
+from flagstream.state.history import ChangeState
 from flagstream.topics import Topic
 
 
@@ -170,6 +172,13 @@ class GroupPage(NamedTuple):
     after: str | None
 
 
+class Change(NamedTuple):
+    """A change of a definition, as its history has it."""
+
+    id: str
+    state: ChangeState
+
+
 class StateView(Protocol):
     """
     Reads of group, session and person state: microseconds, no await, never from a Faust table.
@@ -222,6 +231,10 @@ class StateView(Protocol):
 
     def person(self, project_id: int, distinct_id: str) -> Person | None:
         """Read the person, merges followed; None where nothing is known."""
+        ...
+
+    def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:
+        """Read all changes of a definition, oldest first."""
         ...
 
 

@@ -20,6 +20,7 @@ class Topic(StrEnum):
     SESSION_UPDATES = "flagstream.session-updates"
     PERSON_UPDATES = "flagstream.person-updates"
     DEFINITIONS = "flagstream.definitions"
+    DEFINITION_CHANGES = "flagstream.definition-changes"
     DEAD_LETTERS = "flagstream.dead-letters"
 
 
@@ -31,6 +32,7 @@ class Table(StrEnum):
     SESSIONS = "sessions"
     PERSONS = "persons"
     DEFINITIONS = "definitions"
+    HISTORY = "history"
 
     @property
     def source(self) -> Topic:
@@ -49,6 +51,7 @@ _SOURCES = {
     Table.SESSIONS: Topic.SESSION_UPDATES,
     Table.PERSONS: Topic.PERSON_UPDATES,
     Table.DEFINITIONS: Topic.DEFINITIONS,
+    Table.HISTORY: Topic.DEFINITION_CHANGES,
 }
 
 

@@ -38,11 +38,19 @@ class Kafka:
 
     def kill(self, index: int = 0) -> None:
         """Kill one without a warning; its data stays."""
-        node = json.loads((self._data / "cluster.json").read_text())[index]
-        os.kill(node["pid"], signal.SIGKILL)
+        pid = self._pid(index)
+        os.kill(pid, signal.SIGKILL)
         deadline = time.monotonic() + GONE_TIMEOUT_S
-        while Path(f"/proc/{node['pid']}/exe").exists() and time.monotonic() < deadline:
+        while Path(f"/proc/{pid}/exe").exists() and time.monotonic() < deadline:
             time.sleep(0.01)
+
+    def signal(self, index: int, number: signal.Signals) -> None:
+        """Send one a signal."""
+        os.kill(self._pid(index), number)
+
+    def _pid(self, index: int) -> int:
+        pid: int = json.loads((self._data / "cluster.json").read_text())[index]["pid"]
+        return pid
 
     async def wipe(self) -> None:
         """

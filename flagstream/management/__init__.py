@@ -2,22 +2,26 @@
 
 from .bodies import iso_time
 from .cohort_rows import COHORT_DEFINING, COHORT_READ_ONLY, changed_cohort_row, new_cohort_row
+from .history import Entry, entries
 from .references import cycles, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .service import Management, find_cohort, find_flag
-from .writer import Turn, alone
+from .writer import Editor, Turn, alone
 
 __all__ = [
     "COHORT_DEFINING",
     "COHORT_READ_ONLY",
     "DEFINING",
     "READ_ONLY",
+    "Editor",
+    "Entry",
     "Management",
     "Turn",
     "alone",
     "changed_cohort_row",
     "changed_row",
     "cycles",
+    "entries",
     "find_cohort",
     "find_flag",
     "iso_time",

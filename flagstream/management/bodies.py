@@ -7,6 +7,8 @@ from typing import Any
 from flagstream.errors import Problem
 
 Row = Mapping[str, Any]
+MEMBERS = "members"
+"""What a static cohort has besides its definition."""
 _MAX_NAME_CHARS = 400
 NAME = f"a text of 1 to {_MAX_NAME_CHARS} characters"
 """What is expected of the name of a project or a cohort."""

@@ -7,7 +7,7 @@ from typing import Any
 from flagstream.errors import InvalidDefinitionError, InvalidRequestError, Problem
 from flagstream.flags.parse import parse_cohort
 
-from .bodies import NAME, Row, is_name, iso_time, unknown_members
+from .bodies import MEMBERS, NAME, Row, is_name, iso_time, unknown_members
 from .references import CohortRows
 
 COHORT_DEFINING = (
@@ -99,6 +99,19 @@ def changed_cohort_row(row: Row, body: Row, *, now_ms: int) -> dict[str, Any]:
         )
     changed = {**row, **given, "version": row["version"] + 1, "updated_at": iso_time(now_ms)}
     return _canonical(changed, given)
+
+
+def restored_cohort_row(row: Row, before: Row, *, now_ms: int) -> dict[str, Any]:
+    """
+    Make the next row of a cohort, defined as it was once before; members stay as they are.
+
+    Raises:
+        InvalidRequestError: What was right then is not any more.
+    """
+    defining = {
+        name: before[name] for name in COHORT_DEFINING if name in before and name != MEMBERS
+    }
+    return changed_cohort_row(row, defining, now_ms=now_ms)
 
 
 def with_members(row: Row, members: Sequence[str], *, now_ms: int) -> dict[str, Any]:

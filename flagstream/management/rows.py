@@ -121,6 +121,18 @@ def changed_row(row: Row, body: Row, *, now_ms: int) -> dict[str, Any]:
     )
 
 
+def restored_row(row: Row, before: Row, *, now_ms: int) -> dict[str, Any]:
+    """
+    Make the next row of a flag, defined as it was once before.
+
+    Raises:
+        InvalidRequestError: What was right then is not any more.
+    """
+    defining = {name: before[name] for name in DEFINING if name in before}
+    counted = {"version": row["version"] + 1, "updated_at": iso_time(now_ms)}
+    return _canonical({**row, **defining, **counted})
+
+
 def _canonical(row: dict[str, Any]) -> dict[str, Any]:
     """Check a whole row with the engine's parser, and write payloads as the JSON texts it makes."""
     payloads = parse_flag(row).filters.payloads

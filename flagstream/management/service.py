@@ -8,11 +8,16 @@ from flagstream.ports import Catalog, Progress, ProjectSettings, ProjectSnapshot
 from flagstream.state.definitions import Kind
 
 from .bodies import Row
-from .cohort_rows import changed_cohort_row, new_cohort_row, with_members
+from .cohort_rows import (
+    changed_cohort_row,
+    new_cohort_row,
+    restored_cohort_row,
+    with_members,
+)
 from .references import check_cohort, check_flag
-from .rows import changed_row, new_row
+from .rows import changed_row, new_row, restored_row
 from .settings import checked_settings
-from .writer import DefinitionsWriter, Turn, alone
+from .writer import DefinitionsWriter, Editor, Turn, alone
 
 _MAX_FLAGS = 10_000
 _MAX_COHORTS = 1_000
@@ -36,7 +41,7 @@ class Management:
             catalog, sink, progress, turn=turn, clock_ms=clock_ms, wait_timeout_s=wait_timeout_s
         )
 
-    async def create_flag(self, project_id: int, body: Row) -> Row:
+    async def create_flag(self, editor: Editor, body: Row) -> Row:
         """
         Add a flag.
 
@@ -44,7 +49,7 @@ class Management:
             InvalidRequestError: Naming what is wrong; ``unique`` where the key is taken.
             UnavailableError: The project's last change is not folded in yet.
         """
-        async with self._writer.changing(project_id) as snapshot:
+        async with self._writer.changing(editor.project_id) as snapshot:
             rows = snapshot.flag_rows
             row = new_row(
                 body,
@@ -59,10 +64,10 @@ class Management:
             if len(rows) >= _MAX_FLAGS and row["key"] not in rows:
                 raise InvalidRequestError(f"A project has at most {_MAX_FLAGS} flags.")
             check_flag(row, snapshot)
-            await self._writer.write(project_id, Kind.FLAG, row["key"], row)
+            await self._writer.write(editor, Kind.FLAG, row["key"], row)
         return row
 
-    async def update_flag(self, project_id: int, flag_id: int, body: Row) -> Row:
+    async def update_flag(self, editor: Editor, flag_id: int, body: Row) -> Row:
         """
         Change what *body* names of a flag; ``deleted`` among it deletes or restores.
 
@@ -71,15 +76,29 @@ class Management:
             ConflictError: ``version`` in *body* is not the flag's present one.
             InvalidRequestError: Naming every member that is wrong.
         """
-        async with self._writer.changing(project_id) as snapshot:
+        async with self._writer.changing(editor.project_id) as snapshot:
             row = find_flag(snapshot, flag_id)
             _check_version(Kind.FLAG, row, body)
             row = changed_row(row, body, now_ms=self._clock_ms())
             check_flag(row, snapshot)
-            await self._writer.write(project_id, Kind.FLAG, row["key"], row)
+            await self._writer.write(editor, Kind.FLAG, row["key"], row)
         return row
 
-    async def create_cohort(self, project_id: int, body: Row) -> Row:
+    async def restore_flag(self, editor: Editor, flag_id: int, before: Row) -> Row:
+        """
+        Define a flag as it was, by a row from its history.
+
+        Raises:
+            NotFoundError: There is no flag with this id.
+            InvalidRequestError: What was right then is not any more, as a cohort that has gone.
+        """
+        async with self._writer.changing(editor.project_id) as snapshot:
+            row = restored_row(find_flag(snapshot, flag_id), before, now_ms=self._clock_ms())
+            check_flag(row, snapshot)
+            await self._writer.write(editor, Kind.FLAG, row["key"], row)
+        return row
+
+    async def create_cohort(self, editor: Editor, body: Row) -> Row:
         """
         Add a cohort, with the id that *body* names where that is free.
 
@@ -88,7 +107,7 @@ class Management:
                 cohort that is not there.
             UnavailableError: The project's last change is not folded in yet.
         """
-        async with self._writer.changing(project_id) as snapshot:
+        async with self._writer.changing(editor.project_id) as snapshot:
             rows = snapshot.cohort_rows
             row = new_cohort_row(body, cohort_rows=rows, now_ms=self._clock_ms())
             if len(rows) >= _MAX_COHORTS and row["id"] not in rows:
@@ -97,10 +116,10 @@ class Management:
                     "can be taken over with its id."
                 )
             check_cohort(row, snapshot)
-            await self._write_cohort(project_id, row)
+            await self._write_cohort(editor, row)
         return row
 
-    async def update_cohort(self, project_id: int, cohort_id: int, body: Row) -> Row:
+    async def update_cohort(self, editor: Editor, cohort_id: int, body: Row) -> Row:
         """
         Change what *body* names of a cohort; ``deleted`` among it deletes or restores.
 
@@ -111,15 +130,24 @@ class Management:
             InvalidRequestError: Naming every member that is wrong, or every place that names a
                 cohort that is not there or that refers to this one.
         """
-        async with self._writer.changing(project_id) as snapshot:
+        async with self._writer.changing(editor.project_id) as snapshot:
             row = find_cohort(snapshot, cohort_id)
             _check_version(Kind.COHORT, row, body)
             row = changed_cohort_row(row, body, now_ms=self._clock_ms())
             check_cohort(row, snapshot)
-            await self._write_cohort(project_id, row)
+            await self._write_cohort(editor, row)
         return row
 
-    async def add_members(self, project_id: int, cohort_id: int, members: Sequence[str]) -> Row:
+    async def restore_cohort(self, editor: Editor, cohort_id: int, before: Row) -> Row:
+        """Define a cohort as it was, likewise; its members stay as they are."""
+        async with self._writer.changing(editor.project_id) as snapshot:
+            row = find_cohort(snapshot, cohort_id)
+            row = restored_cohort_row(row, before, now_ms=self._clock_ms())
+            check_cohort(row, snapshot)
+            await self._write_cohort(editor, row)
+        return row
+
+    async def add_members(self, editor: Editor, cohort_id: int, members: Sequence[str]) -> Row:
         """
         Add to the members of a static cohort, behind those that it has; nobody is in it twice.
 
@@ -127,39 +155,39 @@ class Management:
             NotFoundError: There is no cohort with this id.
             InvalidRequestError: The cohort is not static, or would have too many members.
         """
-        return await self._change_members(project_id, cohort_id, lambda known: [*known, *members])
+        return await self._change_members(editor, cohort_id, lambda known: [*known, *members])
 
-    async def remove_members(self, project_id: int, cohort_id: int, members: Sequence[str]) -> Row:
+    async def remove_members(self, editor: Editor, cohort_id: int, members: Sequence[str]) -> Row:
         """Take members out of a static cohort, likewise; passes over those that are not in it."""
         gone = frozenset(members)
         return await self._change_members(
-            project_id, cohort_id, lambda known: [each for each in known if each not in gone]
+            editor, cohort_id, lambda known: [each for each in known if each not in gone]
         )
 
     async def _change_members(
-        self, project_id: int, cohort_id: int, change: Callable[[Iterable[str]], list[str]]
+        self, editor: Editor, cohort_id: int, change: Callable[[Iterable[str]], list[str]]
     ) -> Row:
-        async with self._writer.changing(project_id) as snapshot:
+        async with self._writer.changing(editor.project_id) as snapshot:
             row = find_cohort(snapshot, cohort_id)
             changed = with_members(row, change(row["members"]), now_ms=self._clock_ms())
             if changed["members"] == row["members"]:
                 return row
-            await self._write_cohort(project_id, changed)
+            await self._write_cohort(editor, changed)
         return changed
 
-    async def _write_cohort(self, project_id: int, row: Row) -> None:
-        await self._writer.write(project_id, Kind.COHORT, str(row["id"]), row)
+    async def _write_cohort(self, editor: Editor, row: Row) -> None:
+        await self._writer.write(editor, Kind.COHORT, str(row["id"]), row)
 
-    async def update_settings(self, project_id: int, body: Row) -> ProjectSettings:
+    async def update_settings(self, editor: Editor, body: Row) -> ProjectSettings:
         """
         Change what *body* names of a project's settings.
 
         Raises:
             InvalidRequestError: Naming the member that is wrong.
         """
-        async with self._writer.changing(project_id) as snapshot:
+        async with self._writer.changing(editor.project_id) as snapshot:
             settings = replace(snapshot.settings, **checked_settings(body))
-            await self._writer.write(project_id, Kind.PROJECT, str(project_id), asdict(settings))
+            await self._writer.write(editor, Kind.PROJECT, str(editor.project_id), asdict(settings))
         return settings
 
 

@@ -4,18 +4,35 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, NamedTuple
+
+from uuid_utils import uuid7
 
 from flagstream.errors import InvalidRequestError, UnavailableError
 from flagstream.ports import Append, Catalog, Position, Progress, ProjectSnapshot, RecordSink
 from flagstream.state.definitions import DefinitionUpdate, Kind
+from flagstream.state.history import DefinitionChange
 from flagstream.topics import Topic, record_key
 
-from .bodies import Row
+from .bodies import MEMBERS, Row
 
 _MAX_BODY_BYTES = 512 * 1024
 
 # Keeps other processes out, and yields what they have written last.
 Turn = Callable[[], AbstractAsyncContextManager[Sequence[Position]]]
+
+
+class Editor(NamedTuple):
+    """
+    Who changes definitions.
+
+    Attributes:
+        project_id: Whose.
+        author: What history shows of the key that the change was made with.
+    """
+
+    project_id: int
+    author: str
 
 
 @asynccontextmanager
@@ -65,23 +82,38 @@ class DefinitionsWriter:
                 raise UnavailableError("The last change is not folded in yet.", retry_after_s=1)
             yield self._catalog.project(project_id)
 
-    async def write(self, project_id: int, kind: Kind, name: str, body: Row) -> None:
+    async def write(self, editor: Editor, kind: Kind, name: str, body: Row) -> None:
         """
-        Append a definition; once durable it counts, whether or not requests see it in time.
+        Append a definition, and the change to its history; once durable it counts, whether or not
+        requests see it in time.
 
         Raises:
             InvalidRequestError: It is too large.
         """
-        update = DefinitionUpdate(time_ms=self._clock_ms(), body=dict(body)).to_bytes()
+        now_ms = self._clock_ms()
+        update = DefinitionUpdate(time_ms=now_ms, body=dict(body)).to_bytes()
         if len(update) > _MAX_BODY_BYTES:
             raise _too_large(body)
-        key = record_key(project_id, kind, name)
-        positions = await self._sink.append([Append(Topic.DEFINITIONS, key, update)])
-        self._latest[project_id] = positions
+        change = DefinitionChange(time_ms=now_ms, author=editor.author, body=_remembered(body))
+        place = (editor.project_id, kind, name)
+        # Ordered by time, so that a history reads in the order of its keys.
+        change_key = record_key(*place, str(uuid7()))
+        positions = await self._sink.append(
+            [
+                Append(Topic.DEFINITION_CHANGES, change_key, change.to_bytes()),
+                Append(Topic.DEFINITIONS, record_key(*place), update),
+            ]
+        )
+        self._latest[editor.project_id] = positions
         await self._are_visible(positions)
 
     async def _are_visible(self, positions: Sequence[Position]) -> bool:
         return await self._progress.wait_visible(positions, self._wait_timeout_s)
+
+
+def _remembered(body: Row) -> dict[str, Any]:
+    """Leave out what is no definition: the members of a static cohort, of which there are many."""
+    return {name: value for name, value in body.items() if name != MEMBERS}
 
 
 def _too_large(body: Row) -> InvalidRequestError:

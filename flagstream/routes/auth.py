@@ -3,11 +3,14 @@
 from aiohttp import hdrs, web
 
 from flagstream.errors import ForbiddenError, NotFoundError, UnauthenticatedError
+from flagstream.management import Editor
 from flagstream.ports import Project, Projects
 
 from . import keys
 
 CURRENT = "@current"
+_SHOWN_CHARS = 4
+_LONG_CHARS = 20
 
 
 def project_of_key(request: web.Request) -> Project:
@@ -28,6 +31,14 @@ def project_of_key(request: web.Request) -> Project:
         raise ForbiddenError("The secret key and the token are not of the same project.")
     _check_path(request, project)
     return project
+
+
+def editor_of(request: web.Request) -> Editor:
+    """Read who makes a change; as :func:`project_of_key`."""
+    project, key = project_of_key(request), bearer(request)
+    # Of a short one its end would be too much.
+    shown = f"…{key[-_SHOWN_CHARS:]}" if len(key) >= _LONG_CHARS else "the secret key"
+    return Editor(project.id, shown)
 
 
 def bearer(request: web.Request) -> str:

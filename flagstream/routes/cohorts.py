@@ -10,7 +10,7 @@ from flagstream.errors import InvalidDefinitionError, Problem
 from flagstream.management import COHORT_READ_ONLY, find_cohort
 
 from . import keys
-from .auth import project_of_key
+from .auth import editor_of, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
@@ -22,7 +22,7 @@ async def list_cohorts(request: web.Request) -> web.Response:
     """List the cohorts that are not deleted, the newest first."""
     project = project_of_key(request)
     rows = _matching(request, request.app[keys.CATALOG].project(project.id).cohort_rows.values())
-    return json_response(list_document(request, rows, _document))
+    return json_response(list_document(request, rows, cohort_document))
 
 
 def _matching(request: web.Request, cohort_rows: Iterable[Row]) -> list[Row]:
@@ -38,26 +38,26 @@ def _age(row: Row) -> tuple[datetime, int]:
 
 async def create_cohort(request: web.Request) -> web.Response:
     """Add a cohort."""
-    project = project_of_key(request)
+    editor = editor_of(request)
     body = await read_object(request)
-    row = await request.app[keys.MANAGEMENT].create_cohort(project.id, body)
-    return json_response(_document(row), status=201)
+    row = await request.app[keys.MANAGEMENT].create_cohort(editor, body)
+    return json_response(cohort_document(row), status=201)
 
 
 async def get_cohort(request: web.Request) -> web.Response:
     """Read a cohort, deleted or not, with its members if it is static."""
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
-    row = find_cohort(snapshot, _cohort_id(request))
-    return json_response({**_document(row), "members": row["members"]})
+    row = find_cohort(snapshot, cohort_id(request))
+    return json_response({**cohort_document(row), "members": row["members"]})
 
 
 async def update_cohort(request: web.Request) -> web.Response:
     """Change the named members of a cohort; a PUT leaves the others alone as well."""
-    project = project_of_key(request)
+    editor = editor_of(request)
     body = await read_object(request)
-    row = await request.app[keys.MANAGEMENT].update_cohort(project.id, _cohort_id(request), body)
-    return json_response(_document(row))
+    row = await request.app[keys.MANAGEMENT].update_cohort(editor, cohort_id(request), body)
+    return json_response(cohort_document(row))
 
 
 async def add_members(request: web.Request) -> web.Response:
@@ -71,19 +71,19 @@ async def add_persons(request: web.Request) -> web.Response:
 
 
 async def _add(request: web.Request, name: str) -> web.Response:
-    project = project_of_key(request)
+    editor = editor_of(request)
     members = _texts(await read_object(request), name)
-    row = await request.app[keys.MANAGEMENT].add_members(project.id, _cohort_id(request), members)
-    return json_response(_document(row))
+    row = await request.app[keys.MANAGEMENT].add_members(editor, cohort_id(request), members)
+    return json_response(cohort_document(row))
 
 
 async def remove_members(request: web.Request) -> web.Response:
     """Take members out of a static cohort."""
-    project = project_of_key(request)
+    editor = editor_of(request)
     members = _texts(await read_object(request), "members")
     management = request.app[keys.MANAGEMENT]
-    row = await management.remove_members(project.id, _cohort_id(request), members)
-    return json_response(_document(row))
+    row = await management.remove_members(editor, cohort_id(request), members)
+    return json_response(cohort_document(row))
 
 
 def _texts(body: Row, name: str) -> list[str]:
@@ -101,11 +101,12 @@ def _texts(body: Row, name: str) -> list[str]:
     return values
 
 
-def _cohort_id(request: web.Request) -> int:
+def cohort_id(request: web.Request) -> int:
+    """Read the id in the path."""
     return path_id(request, "cohort")
 
 
-def _document(row: Row) -> dict[str, Any]:
+def cohort_document(row: Row) -> dict[str, Any]:
     """Show a row without its members, of which there may be thousands."""
     shown = {name: value for name, value in row.items() if name != "members"}
     count = len(row["members"]) if row["is_static"] else None

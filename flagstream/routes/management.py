@@ -11,7 +11,7 @@ from flagstream.management import READ_ONLY, find_flag
 from flagstream.ports import Project, ProjectSettings
 
 from . import keys
-from .auth import project_of_key
+from .auth import editor_of, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
@@ -24,7 +24,7 @@ async def list_flags(request: web.Request) -> web.Response:
     """List the flags that are not deleted, the newest first."""
     project = project_of_key(request)
     rows = _matching(request, request.app[keys.CATALOG].project(project.id).flag_rows)
-    return json_response(list_document(request, rows, _document))
+    return json_response(list_document(request, rows, flag_document))
 
 
 def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
@@ -46,18 +46,18 @@ def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
 
 async def create_flag(request: web.Request) -> web.Response:
     """Add a flag."""
-    project = project_of_key(request)
+    editor = editor_of(request)
     body = await read_object(request)
-    row = await request.app[keys.MANAGEMENT].create_flag(project.id, body)
-    return json_response(_document(row), status=201)
+    row = await request.app[keys.MANAGEMENT].create_flag(editor, body)
+    return json_response(flag_document(row), status=201)
 
 
 async def get_flag(request: web.Request) -> web.Response:
     """Read a flag, deleted or not."""
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
-    row = find_flag(snapshot, _flag_id(request))
-    document = _document(row)
+    row = find_flag(snapshot, flag_id(request))
+    document = flag_document(row)
     # Only a server of another version writes what this one cannot read.
     if (problems := snapshot.flags.problems.get(row["key"])) is not None:
         document["problems"] = list(map(str, problems))
@@ -66,17 +66,19 @@ async def get_flag(request: web.Request) -> web.Response:
 
 async def update_flag(request: web.Request) -> web.Response:
     """Change the named members of a flag; a PUT leaves the others alone as well."""
-    project = project_of_key(request)
+    editor = editor_of(request)
     body = await read_object(request)
-    row = await request.app[keys.MANAGEMENT].update_flag(project.id, _flag_id(request), body)
-    return json_response(_document(row))
+    row = await request.app[keys.MANAGEMENT].update_flag(editor, flag_id(request), body)
+    return json_response(flag_document(row))
 
 
-def _flag_id(request: web.Request) -> int:
+def flag_id(request: web.Request) -> int:
+    """Read the id in the path."""
     return path_id(request, "feature flag")
 
 
-def _document(row: Row) -> dict[str, Any]:
+def flag_document(row: Row) -> dict[str, Any]:
+    """Show a row as the API does."""
     status = "DELETED" if row["deleted"] else "ACTIVE" if row["active"] else "INACTIVE"
     return {"archived": False, **READ_ONLY, **row, "status": status}
 
@@ -85,18 +87,19 @@ async def get_project(request: web.Request) -> web.Response:
     """Read a project with its settings."""
     project = project_of_key(request)
     settings = request.app[keys.CATALOG].project(project.id).settings
-    return json_response(_project_document(project, settings))
+    return json_response(settings_document(project, settings))
 
 
 async def update_project(request: web.Request) -> web.Response:
     """Change the named settings of a project."""
-    project = project_of_key(request)
+    project, editor = project_of_key(request), editor_of(request)
     body = await read_object(request)
-    settings = await request.app[keys.MANAGEMENT].update_settings(project.id, body)
-    return json_response(_project_document(project, settings))
+    settings = await request.app[keys.MANAGEMENT].update_settings(editor, body)
+    return json_response(settings_document(project, settings))
 
 
-def _project_document(project: Project, settings: ProjectSettings) -> dict[str, Any]:
+def settings_document(project: Project, settings: ProjectSettings) -> dict[str, Any]:
+    """Show a project with its settings."""
     return {"id": project.id, "api_token": project.token, **asdict(settings)}
 
 

@@ -1,7 +1,7 @@
 """Addresses of the API and pages of its lists."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from yarl import URL
@@ -12,10 +12,11 @@ API_ROOTS = ("/api/projects/{project}", "/api/environments/{project}")
 _MAX_PAGE = 1_000
 _MAX_OFFSET = 10**9
 Row = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def list_document(
-    request: web.Request, rows: Sequence[Row], document: Callable[[Row], Row]
+    request: web.Request, rows: Sequence[T], document: Callable[[T], Row]
 ) -> dict[str, Any]:
     """
     Make the page that the query's ``limit`` and ``offset`` ask for.

@@ -15,6 +15,7 @@ from . import (
     group_changes,
     groups,
     health,
+    history,
     library,
     management,
     operations,
@@ -25,7 +26,7 @@ from .responses import Handler
 
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
-    *(management, cohorts, groups, group_changes, operations, health),
+    *(management, cohorts, groups, group_changes, history, operations, health),
 )
 
 

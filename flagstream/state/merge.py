@@ -10,6 +10,7 @@ from flagstream.topics import Table, key_parts
 from .definitions import DefinitionState, DefinitionUpdate, fold_definition, join_definitions
 from .group_types import GroupTypeClaim, GroupTypesState, fold_group_type, join_group_types
 from .groups import GroupState, GroupUpdate, fold_group, join_groups
+from .history import ChangeState, DefinitionChange, fold_change, join_changes
 from .persons import PersonState, PersonUpdate, fold_person, join_persons
 from .records import Record, State
 from .sessions import SessionState, SessionUpdate, fold_session, join_sessions
@@ -116,5 +117,12 @@ REDUCERS: dict[Table, Reducer[Any, Any]] = {
         update=DefinitionUpdate,
         folded=fold_definition,
         joined=join_definitions,
+    ),
+    Table.HISTORY: Reducer(
+        key=(int, str, str, str),
+        state=ChangeState,
+        update=DefinitionChange,
+        folded=fold_change,
+        joined=join_changes,
     ),
 }

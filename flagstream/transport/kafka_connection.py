@@ -12,6 +12,9 @@ from flagstream.settings import Settings
 
 SCHEME = "kafka://"
 _CLOSE_TIMEOUT_S = 1.0
+# A broker that stands still, or behind a broken network, is given up after so long; the cluster
+# has then chosen other leaders for its partitions.
+REQUEST_TIMEOUT_S = 10.0
 
 
 def bootstrap_servers(url: str) -> list[str]:
@@ -30,6 +33,7 @@ def connection(settings: Settings) -> Mapping[str, Any]:
     arguments: dict[str, Any] = {
         "bootstrap_servers": bootstrap_servers(settings.broker_url),
         "security_protocol": security.upper(),
+        "request_timeout_ms": round(REQUEST_TIMEOUT_S * 1_000),
     }
     if security.endswith("ssl"):
         arguments["ssl_context"] = _ssl_context(settings)

@@ -24,7 +24,7 @@ from flagstream.topics import topic_specs
 from .embedded import install
 from .kafka import MAX_RECORD_BYTES
 from .kafka_changelog import Changelogs
-from .kafka_connection import SCHEME, connection
+from .kafka_connection import REQUEST_TIMEOUT_S, SCHEME, connection
 from .kafka_store import KafkaStore
 from .overrides import Overrides, TableManager, check_faust
 from .store import Store
@@ -38,6 +38,7 @@ _UNPOSITIONED_FETCH_S = 0.1
 # So that a source with a hole of its own does not keep the broker busy.
 _HOLE_PAUSE_S = 1.0
 _BATCH_BYTES = 262_144
+_SESSION_TIMEOUT_S = 10.0
 # Messages that are handed over before others have a turn.
 _SLICE = 50
 _COMPACTED = frozenset(spec.name for spec in topic_specs(1) if spec.is_compacted)
@@ -64,7 +65,10 @@ def faust_settings(settings: Settings) -> dict[str, Any]:
         "broker_heartbeat_interval": 1.0,
         # A killed worker's partitions stand still for so long, also if it is back at once; with
         # less a worker is evicted that is merely busy.
-        "broker_session_timeout": 10.0,
+        "broker_session_timeout": _SESSION_TIMEOUT_S,
+        # Longer than a session, as Faust has it: who joins a group waits for those that are dead.
+        "broker_request_timeout": _SESSION_TIMEOUT_S + REQUEST_TIMEOUT_S / 2,
+        "producer_request_timeout": REQUEST_TIMEOUT_S,
         "consumer_max_fetch_size": MAX_RECORD_BYTES,
         "producer_max_request_size": MAX_RECORD_BYTES,
         "producer_max_batch_size": _BATCH_BYTES,

@@ -16,6 +16,7 @@ _TABLES = {
     Table.SESSIONS: b"s",
     Table.PERSONS: b"p",
     Table.DEFINITIONS: b"d",
+    Table.HISTORY: b"h",
 }
 _ACTIVE = b"a"
 _order = Struct(">QQ")

@@ -5,8 +5,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flagstream.ports import GroupPage, Person
+from flagstream.ports import Change, GroupPage, Person
+from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupState
+from flagstream.state.history import ChangeState
 from flagstream.state.persons import PersonState
 from flagstream.state.sessions import ActiveGroups, SessionState
 from flagstream.topics import Table, key_parts, record_key
@@ -103,6 +105,13 @@ class StoredState:
             if wanted in after.lower() or wanted in _name(group).lower():
                 found.append((after, group))
         return GroupPage(found, None)
+
+    def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:
+        """Read all changes of a definition, oldest first."""
+        entries = self._store.items(*range_of(Table.HISTORY, project_id, kind, name))
+        return [
+            Change(str(key_parts(key[1:])[-1]), ChangeState.from_bytes(raw)) for key, raw in entries
+        ]
 
     def active_groups(
         self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
@@ -293,5 +302,5 @@ def _joined_hash_keys(members: Sequence[PersonState]) -> Mapping[str, str]:
 
 
 def _name(group: GroupState) -> str:
-    name = group.properties.get("name")
-    return name.value if name is not None and isinstance(name.value, str) else ""
+    name = group.values().get("name")
+    return name if isinstance(name, str) else ""

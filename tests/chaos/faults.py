@@ -12,6 +12,8 @@ from flagstream.transport.kafka_connection import bootstrap_servers
 from tests.chaos.cluster import BROKERS, Cluster, Node
 
 ZOMBIE_S = 15.0
+# Longer than anybody waits for an answer of its.
+BROKER_STOPPED_S = 30.0
 _GONE_S = (1.0, 5.0)
 _BROKER_GONE_S = (5.0, 10.0)
 
@@ -72,6 +74,14 @@ async def broker_killed(cluster: Cluster, chance: random.Random) -> None:
     await _kill_broker(cluster, chance, chance.randrange(BROKERS))
 
 
+async def broker_stopped(cluster: Cluster, chance: random.Random) -> None:
+    """Let a broker stand still for so long that its partitions get other leaders."""
+    index = chance.randrange(BROKERS)
+    cluster.kafka.signal(index, signal.SIGSTOP)
+    await asyncio.sleep(BROKER_STOPPED_S)
+    cluster.kafka.signal(index, signal.SIGCONT)
+
+
 async def coordinator_killed(cluster: Cluster, chance: random.Random) -> None:
     """Kill the broker that the workers' group is kept by."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers(cluster.kafka.url))
@@ -108,6 +118,7 @@ FAULTS: Mapping[str, Fault] = {
             workers_killed,
             workers_rolled,
             broker_killed,
+            broker_stopped,
             coordinator_killed,
             everything_restarted,
         )

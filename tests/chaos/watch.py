@@ -18,10 +18,13 @@ from tests.chaos.cluster import PARTITIONS
 SOURCE, CHANGELOG = Table.GROUPS.source.value, Table.GROUPS.changelog
 PLACES = [TopicPartition(SOURCE, partition) for partition in range(PARTITIONS)]
 _INTERVAL_S = 0.25
+_REQUEST_TIMEOUT_MS = 2_000
 
 
 def reader(url: str) -> KafkaReader:
-    return KafkaReader(connection(Settings(broker_url=url)), PARTITIONS)
+    """Make a reader that does not wait for a broker that stands still."""
+    connected = connection(Settings(broker_url=url))
+    return KafkaReader({**connected, "request_timeout_ms": _REQUEST_TIMEOUT_MS}, PARTITIONS)
 
 
 @dataclass
@@ -54,8 +57,12 @@ class Watch:
         try:
             yield
         finally:
-            watching.cancel()
-            await asyncio.wait({watching})
+            # One that has ended by itself has seen nothing since: its error is ours.
+            if not watching.done():
+                watching.cancel()
+                await asyncio.wait({watching})
+            else:
+                await watching
 
     async def _run(self) -> None:
         while True:

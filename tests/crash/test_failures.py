@@ -67,8 +67,15 @@ class TestPoison:
         A record that cannot be folded is listed with its reason; what follows in its partition is
         folded.
         """
-        key = {1: record_key(1), 2: record_key(1, "x"), 3: record_key(1, "organization", "org:1")}
-        arity = {Table.GROUP_TYPES: 1, Table.SESSIONS: 2, Table.PERSONS: 2}.get(table, 3)
+        key = {
+            1: record_key(1),
+            2: record_key(1, "x"),
+            3: record_key(1, "organization", "org:1"),
+            4: record_key(1, "flag", "x", "y"),
+        }
+        arity = {Table.GROUP_TYPES: 1, Table.SESSIONS: 2, Table.PERSONS: 2, Table.HISTORY: 4}.get(
+            table, 3
+        )
         gold_server.terminate()
         asyncio.run(append_raw(gold_server.data_dir, table.source, key[arity], b'{"poison": 1}'))
         gold_server.start()

@@ -1,11 +1,14 @@
 """Hand-written counterparts of the views: state in dictionaries, definitions folded at once."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flagstream.errors import LogUnavailableError, UnavailableError
+from flagstream.management import Editor
 from flagstream.ports import (
     Append,
+    Change,
     DeadLetter,
     GroupPage,
     IngestionWarning,
@@ -14,13 +17,15 @@ from flagstream.ports import (
     Project,
     ProjectSnapshot,
 )
-from flagstream.state.definitions import DefinitionUpdate
+from flagstream.state.definitions import DefinitionUpdate, Kind
 from flagstream.state.group_types import GroupType, GroupTypesState
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
+from flagstream.state.history import DefinitionChange, fold_change
 from flagstream.topics import Topic, key_parts
 from flagstream.views.catalog import snapshot
 
 PROJECT = Project(id=1, token="phc_one", secret_key="phs_one")
+EDITOR = Editor(PROJECT.id, "…_one")
 OTHER_PROJECT = Project(id=2, token="phc_two", secret_key="phs_two")
 
 
@@ -47,6 +52,7 @@ class FakeView:
         self.properties: dict[tuple[int, str, str], Mapping[str, Any]] = {}
         self.active: dict[tuple[int, str], Mapping[str, str]] = {}
         self.persons: dict[tuple[int, str], Person] = {}
+        self.changes: defaultdict[tuple[int, str, str], list[Change]] = defaultdict(list)
 
     def set_group(self, group_type: str, group_key: str, **properties: Any) -> None:
         place = (PROJECT.id, group_type, group_key)
@@ -57,6 +63,15 @@ class FakeView:
         project_id, group_type, group_key = key_parts(key)
         place = (int(project_id), str(group_type), str(group_key))
         self._fold(place, GroupUpdate.from_bytes(update))
+
+    def fold_change(self, key: bytes, update: bytes) -> None:
+        """Fold a record of a definition's history, likewise."""
+        project_id, kind, name, change_id = key_parts(key)
+        state = fold_change(None, DefinitionChange.from_bytes(update), 0)
+        self.changes[int(project_id), str(kind), str(name)].append(Change(str(change_id), state))
+
+    def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:
+        return self.changes[project_id, kind, name]
 
     def _fold(self, place: tuple[int, str, str], update: GroupUpdate) -> None:
         known = self.states.get(place)
@@ -165,6 +180,11 @@ class FakeDefinitionsLog:
         self.is_down = False
         self.is_lagging = False
 
+    @property
+    def definitions(self) -> Sequence[Append]:
+        """What was appended of definitions themselves."""
+        return [each for each in self.appended if each.topic is Topic.DEFINITIONS]
+
     async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
         if self.is_down:
             raise LogUnavailableError("disk full")
@@ -176,6 +196,8 @@ class FakeDefinitionsLog:
                 self._catalog.write(int(project_id), str(kind), str(name), body)
             elif each.topic is Topic.GROUP_UPDATES and not self.is_lagging:
                 self._view.fold(each.key, each.value)
+            elif each.topic is Topic.DEFINITION_CHANGES:
+                self._view.fold_change(each.key, each.value)
         return [Position(each.topic, 0, len(self.appended)) for each in appends]
 
     def is_visible(self, position: Position) -> bool:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from flagstream.errors import ConflictError, InvalidDefinitionError
 from flagstream.flags.walk import cohort_tests, flag_tests
 from flagstream.management import Management, named_cohorts
-from tests.fakes.views import PROJECT, FakeCatalog, FakeDefinitionsLog
+from tests.fakes.views import EDITOR, PROJECT, FakeCatalog, FakeDefinitionsLog
 
 
 def of(*cohort_ids):
@@ -44,16 +44,16 @@ class Writing:
 
     async def cohorts(self, *bodies):
         for body in bodies:
-            await self.management.create_cohort(PROJECT.id, body)
+            await self.management.create_cohort(EDITOR, body)
 
     async def update(self, cohort_id, **body):
-        return await self.management.update_cohort(PROJECT.id, cohort_id, body)
+        return await self.management.update_cohort(EDITOR, cohort_id, body)
 
     async def flag(self, body):
-        return await self.management.create_flag(PROJECT.id, body)
+        return await self.management.create_flag(EDITOR, body)
 
     async def update_flag(self, flag_id, **body):
-        return await self.management.update_flag(PROJECT.id, flag_id, body)
+        return await self.management.update_flag(EDITOR, flag_id, body)
 
 
 @pytest.fixture

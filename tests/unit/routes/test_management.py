@@ -144,7 +144,7 @@ class TestCreate:
         error = await create(client, expected=400, **body)
 
         assert ("validation_error", code, attr) == (error["type"], error["code"], error["attr"])
-        assert 1 == len(world.log.appended)
+        assert 1 == len(world.log.definitions)
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
     @given(
@@ -331,7 +331,7 @@ class TestLog:
         response = await client.post(FLAGS, json={"key": "b"}, headers=AUTH)
 
         assert 503 == response.status
-        assert 1 == len(world.log.appended)
+        assert 1 == len(world.log.definitions)
 
 
 class TestProject:

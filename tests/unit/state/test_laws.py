@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from flagstream.state.definitions import DefinitionUpdate
 from flagstream.state.group_types import GroupTypeClaim
 from flagstream.state.groups import GroupUpdate
+from flagstream.state.history import DefinitionChange
 from flagstream.state.merge import REDUCERS
 from flagstream.state.persons import PersonUpdate
 from flagstream.state.sessions import SessionUpdate
@@ -48,8 +49,11 @@ UPDATES = {
         hash_keys=st.dictionaries(st.sampled_from(["beta", "checkout"]), IDS),
     ),
     Table.DEFINITIONS: st.builds(DefinitionUpdate, time_ms=TIMES, body=PROPERTIES),
+    Table.HISTORY: st.builds(
+        DefinitionChange, time_ms=TIMES, author=st.sampled_from("ab"), body=PROPERTIES
+    ),
 }
-JOINED_PER_PART = [Table.GROUPS, Table.SESSIONS, Table.PERSONS, Table.DEFINITIONS]
+JOINED_PER_PART = [table for table in Table if table is not Table.GROUP_TYPES]
 tables = pytest.mark.parametrize("table", list(Table))
 
 

@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupUpdate
+from flagstream.state.history import DefinitionChange
 from flagstream.state.merge import REDUCERS
 from flagstream.state.persons import PersonUpdate
 from flagstream.state.sessions import SessionUpdate
@@ -39,6 +41,10 @@ class World:
         merge.add(LogRecord(table.changelog, 0, self._version, 0, key, after))
         self.store.write(merge.changes, merge.positions)
         self.state.drop(merge.stale)
+
+    def change(self, change_id, name="beta", kind="flag", **body):
+        update = DefinitionChange(time_ms=1, author="somebody", body=body)
+        self.fold(Table.HISTORY, (1, kind, name, change_id), update)
 
     def group(self, key, **properties):
         self.fold(Table.GROUPS, (1, "org", key), GroupUpdate(time_ms=1, set=properties))
@@ -477,3 +483,30 @@ class TestCache:
         cache.put(b"c", 3, 10)
 
         assert [1, MISSING, 3] == [cache.get(name) for name in (b"a", b"b", b"c")]
+
+
+class TestHistory:
+    def test_in_the_order_of_the_changes(self, world):
+        """
+        A definition's changes are read oldest first, and no other's among them.
+        """
+        for change_id in ("018f-2", "018f-1", "018f-3"):
+            world.change(change_id, n=change_id)
+        world.change("018f-0", name="beta-2")
+        world.change("018f-0", kind="cohort")
+
+        history = world.state.history(1, Kind.FLAG, "beta")
+
+        assert ["018f-1", "018f-2", "018f-3"] == [change.id for change in history]
+        assert {"n": "018f-1"} == history[0].state.body
+        assert [] == world.state.history(2, Kind.FLAG, "beta")
+
+    def test_never_changes(self, world):
+        """
+        What was heard of first stays.
+        """
+        world.change("018f-1", n=1)
+        world.change("018f-1", n=2)
+
+        (change,) = world.state.history(1, Kind.FLAG, "beta")
+        assert {"n": 1} == change.state.body
