@@ -84,7 +84,7 @@ class Feed:
         """Note what was written to the views; its progress follows in the same turn."""
         self._stale |= merge.stale
         self._projects |= merge.projects
-        places = (TopicPartition(table.source, number) for table, number in merge.versions)
+        places = (TopicPartition(table.source, number) for table, number, _ in merge.applied())
         self._moved.update(places)
         self._later(0)
 

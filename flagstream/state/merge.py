@@ -59,12 +59,12 @@ class Reducer(Generic[S, U]):
         Raises:
             RecordError: Naming what was expected.
         """
-        expected = [part.__name__ for part in self.key]
         try:
-            got = [type(part).__name__ for part in key_parts(key or b"")]
+            got = tuple(map(type, key_parts(key or b"")))
         except (TypeError, ValueError):
-            got = []
-        if got != expected:
+            got = ()
+        if got != self.key:
+            expected = [part.__name__ for part in self.key]
             raise RecordError(f"key: expected {expected}, got {quote(key)}")
 
     def version(self, state: bytes) -> int:

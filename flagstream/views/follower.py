@@ -16,6 +16,8 @@ from .store import ViewStore
 logger = logging.getLogger(__name__)
 
 _SLICE_S = 0.001
+# Nobody is answered before everything is read: longer slices cost less.
+_CATCH_UP_SLICE_S = 0.02
 _RETRY_S = 1.0
 _TAIL_CHECK_S = 0.1
 
@@ -111,7 +113,8 @@ class Follower:
     def _merge(self, pending: Iterator[LogRecord]) -> Merge:
         """Merge as many records as fit into a slice of time, at least one."""
         merge = Merge(self._store.get)
-        deadline = perf_counter() + _SLICE_S
+        slice_s = _SLICE_S if self.caught_up.is_set() else _CATCH_UP_SLICE_S
+        deadline = perf_counter() + slice_s
         for record in pending:
             merge.add(record)
             if perf_counter() > deadline:

@@ -138,7 +138,7 @@ class FollowedViews:
     async def _publish(self, merge: Merge) -> None:
         """Tell readers in an order in which nobody is told of what cannot be read yet."""
         await self._changed(merge)
-        for (table, partition), version in merge.versions.items():
+        for table, partition, version in merge.applied():
             self.progress.applied(table, partition, version)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flagstream.errors import LogUnavailableError
-from flagstream.ports import Append, Position
+from flagstream.ports import Append, Position, TopicPartition
 from flagstream.processes import Channel, Feed, RemoteLog, WorkerSide
 from flagstream.processes.messages import News
 from flagstream.state.sessions import SessionUpdate
@@ -61,7 +61,7 @@ class Deaf:
 
 def merged(table, partition, version, *stale):
     merge = Merge(lambda _: None)
-    merge.versions[table, partition] = version
+    merge.versions[TopicPartition(table.changelog, partition)] = version
     merge.stale.update(stale)
     return merge
 

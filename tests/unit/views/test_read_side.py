@@ -83,10 +83,11 @@ class TestReadSide:
         A follower that ends in any way makes the process unready instead of silently stale.
         """
         async with reading() as side:
-            monkeypatch.setattr("flagstream.views.merging.REDUCERS", {})
+            monkeypatch.setattr("flagstream.views.merging._RULES", {})
             log.append(Table.GROUPS.changelog, b"{}", b"{}")
-            await asyncio.wait({side._following})
+            await asyncio.wait({side._following}, timeout=10)
 
+            assert side._following.done()
             assert not side.is_ready
             assert ["views-follower has ended"] == warnings()
 
