@@ -14,6 +14,7 @@ from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
 from flagstream.topics import APP_ID, partition_of
 
+from . import kafka_offsets  # noqa: F401 -- mends its consumers
 from .kafka_connection import disconnected
 
 MAX_RECORD_BYTES = 4_194_304

@@ -21,8 +21,9 @@ BROKERS = 3
 PARTITIONS = 6
 SKEW_S = 5.0
 READY_TIMEOUT_S = 120.0
-# So that compaction runs within minutes, once a topic allows it.
-BROKER_PROPERTIES = "log.cleaner.backoff.ms=500\n"
+# So that within minutes compaction runs, once a topic allows it, and leaders move back to a broker
+# that has been away.
+BROKER_PROPERTIES = "log.cleaner.backoff.ms=500\nleader.imbalance.check.interval.seconds=20\n"
 
 
 class Node(Server):

@@ -45,7 +45,7 @@ class Rest:
         commits: By partition, each offset that was seen committed, and the end of the changelog
             right behind it.
         went_back: Commits that were lower than one before.
-        backlog: Records of the source that were not committed in time.
+        backlog: By partition, records of the source that were not committed in time.
         pauses_s: By what was done, how long a partition with a backlog stood still.
         held: By node.
         verified: By node, what ``flagstream verify`` has found.
@@ -58,7 +58,7 @@ class Rest:
     seen: Mapping[str, Sequence[Change]]
     commits: Mapping[int, Mapping[int, int]]
     went_back: Sequence[str]
-    backlog: int
+    backlog: Mapping[int, int]
     pauses_s: Mapping[str, float]
     held: Mapping[str, Held]
     verified: Mapping[str, Sequence[str]]
@@ -170,8 +170,9 @@ def no_change_is_passed_over(rest: Rest) -> Iterator[str]:
 
 def commits_progress(rest: Rest) -> Iterator[str]:
     """I7: what has a backlog is committed, before long, and in the end all is."""
-    if rest.backlog:
-        yield f"{rest.backlog} records were not committed"
+    for partition, count in rest.backlog.items():
+        if count:
+            yield f"{partition}: {count} records were not committed"
     for doing, pause_s in rest.pauses_s.items():
         if pause_s > LONGEST_PAUSE_S:
             yield f"{doing}: no progress for {pause_s:.1f} s"

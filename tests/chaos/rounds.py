@@ -179,7 +179,7 @@ class Chaos:
                 seen=self.load.seen,
                 commits=self.watch.commits,
                 went_back=self.watch.went_back,
-                backlog=sum((await self._backlog(log)).values()),
+                backlog={at.partition: n for at, n in (await self._backlog(log)).items()},
                 pauses_s=self.watch.pauses,
                 held={node.data_dir.name: await node.look() for node in self.cluster.nodes},
                 verified=self._verified(),

@@ -64,7 +64,7 @@ GOOD = Rest(
     seen={"api-0": CHANGES},
     commits={0: {1: 1, 3: 3}},
     went_back=[],
-    backlog=0,
+    backlog={0: 0, 1: 0},
     pauses_s={"worker_killed": 12.0},
     held=held(STATES[2], STATES[1]),
     verified={},
@@ -82,7 +82,7 @@ VIOLATIONS = [
     ("I5", {"seen": {"api-0": [CHANGES[2], CHANGES[0]]}}),
     ("I5", {"seen": {"api-0": [Change("acme", "plan", 7)]}}),
     ("I6", {"changelog": last_without("seats"), "is_compacted": True}),
-    ("I7", {"backlog": 1}),
+    ("I7", {"backlog": {0: 0, 1: 1}}),
     ("I7", {"pauses_s": {"worker_killed": 61.0}}),
     ("I8", {"changelog": [*CHANGELOG, record(Table.GROUPS.changelog, 3, STATES[1])]}),
 ]
