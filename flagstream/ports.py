@@ -268,6 +268,7 @@ class ProjectSnapshot:
     Attributes:
         flag_rows: Every flag's row as stored, deleted ones included, by flag key.
         cohort_rows: Every cohort's row as stored, deleted ones included, by id.
+        group_type_rows: What people say of group types, by their names.
         flags: The compiled flags that are active.
         project: What they were compiled from.
         local_definitions: The bodies for local evaluation, encoded; their hashes are in *etags*.
@@ -277,6 +278,7 @@ class ProjectSnapshot:
     group_types: GroupTypesState
     flag_rows: Mapping[str, Mapping[str, Any]]
     cohort_rows: Mapping[int, Mapping[str, Any]]
+    group_type_rows: Mapping[str, Mapping[str, Any]]
     flags: CompiledFlags
     project: CompiledProject
     local_definitions: LocalDefinitions

@@ -14,6 +14,7 @@ from .cohort_rows import (
     restored_cohort_row,
     with_members,
 )
+from .group_type_rows import changed_type_row
 from .references import check_cohort, check_flag
 from .rows import changed_row, new_row, restored_row
 from .settings import checked_settings
@@ -177,6 +178,24 @@ class Management:
 
     async def _write_cohort(self, editor: Editor, row: Row) -> None:
         await self._writer.write(editor, Kind.COHORT, str(row["id"]), row)
+
+    async def update_group_types(self, editor: Editor, bodies: Sequence[Row]) -> None:
+        """
+        Change what each of *bodies* names of a group type: all, or where one is wrong none.
+
+        Raises:
+            InvalidRequestError: Naming the member that is wrong.
+            NotFoundError: No type has this index.
+        """
+        async with self._writer.changing(editor.project_id) as snapshot:
+            types, rows = snapshot.group_types.types, dict(snapshot.group_type_rows)
+            for number, body in enumerate(bodies):
+                path = f"[{number}]." if len(bodies) > 1 else ""
+                changed = changed_type_row(types, rows, body, path)
+                rows[changed["group_type"]] = changed
+            for name, row in rows.items():
+                if row is not snapshot.group_type_rows.get(name):
+                    await self._writer.write(editor, Kind.GROUP_TYPE, name, row)
 
     async def update_settings(self, editor: Editor, body: Row) -> ProjectSettings:
         """

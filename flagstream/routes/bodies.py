@@ -35,14 +35,26 @@ async def read_object(request: web.Request) -> dict[str, Any]:
         InvalidRequestError: It is something else.
         BodyTooLargeError: It is larger than a single event may be.
     """
+    body = await _read(request)
+    if not isinstance(body, dict):
+        raise InvalidRequestError(f"body: expected an object, got {quote(body)}")
+    return body
+
+
+async def read_list(request: web.Request) -> list[dict[str, Any]]:
+    """Read a JSON list of objects, likewise."""
+    body = await _read(request)
+    if not isinstance(body, list) or not all(isinstance(each, dict) for each in body):
+        raise InvalidRequestError(f"body: expected a list of objects, got {quote(body)}")
+    return body
+
+
+async def _read(request: web.Request) -> Any:
     settings = request.app[keys.SETTINGS]
-    body = decode_body(
+    return decode_body(
         await request.read(),
         query={},
         content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
         max_bytes=settings.max_event_body_bytes,
         max_depth=settings.max_json_depth,
     )
-    if not isinstance(body, dict):
-        raise InvalidRequestError(f"body: expected an object, got {quote(body)}")
-    return body

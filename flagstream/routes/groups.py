@@ -2,19 +2,21 @@
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
 
-from flagstream.errors import InvalidRequestError, NotFoundError
+from flagstream.errors import InvalidFieldError, InvalidRequestError, NotFoundError
 from flagstream.management import iso_time
 from flagstream.ports import Project
 from flagstream.state.group_types import MAX_TYPES, GroupType
 from flagstream.state.groups import GroupState
 
 from . import keys
-from .auth import project_of_key
+from .auth import editor_of, project_of_key
+from .bodies import read_list, read_object
 from .pages import API_ROOTS, bounded_int, page_url
 from .responses import json_response, route
 
@@ -23,19 +25,45 @@ _PAGE = 100
 
 async def list_types(request: web.Request) -> web.Response:
     """List the group types with their indexes."""
-    project = project_of_key(request)
-    types = request.app[keys.CATALOG].project(project.id).group_types.types
-    return json_response(list(map(_type_document, types)))
+    return json_response(_types(request, project_of_key(request)))
 
 
-def _type_document(group_type: GroupType) -> dict[str, Any]:
+async def name_types(request: web.Request) -> web.Response:
+    """Say how group types are called, one object for each."""
+    editor = editor_of(request)
+    bodies = await read_list(request)
+    await request.app[keys.MANAGEMENT].update_group_types(editor, bodies)
+    return json_response(_types(request, project_of_key(request)))
+
+
+async def set_default_columns(request: web.Request) -> web.Response:
+    """Say which properties lists of a type's groups show."""
+    editor = editor_of(request)
+    body = await read_object(request)
+    if not isinstance(body.get("default_columns"), list):
+        raise InvalidFieldError("default_columns", "a list", body.get("default_columns"))
+    await request.app[keys.MANAGEMENT].update_group_types(editor, [body])
+    types = _types(request, project_of_key(request))
+    index = body["group_type_index"]
+    return json_response(next(each for each in types if each["group_type_index"] == index))
+
+
+def _types(request: web.Request, project: Project) -> list[dict[str, Any]]:
+    snapshot = request.app[keys.CATALOG].project(project.id)
+    return [
+        _type_document(each, snapshot.group_type_rows.get(each.group_type, {}))
+        for each in snapshot.group_types.types
+    ]
+
+
+def _type_document(group_type: GroupType, row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "group_type": group_type.group_type,
         "group_type_index": group_type.index,
-        "name_singular": None,
-        "name_plural": None,
+        "name_singular": row.get("name_singular"),
+        "name_plural": row.get("name_plural"),
         "detail_dashboard": None,
-        "default_columns": None,
+        "default_columns": row.get("default_columns"),
         "created_at": iso_time(group_type.created_at_ms),
     }
 
@@ -150,6 +178,8 @@ routes = tuple(
     for definition in (
         *route("GET", f"{root}/groups_types", list_types),
         *route("GET", f"{root}/groups_types/refused", list_refused_types),
+        *route("PATCH", f"{root}/groups_types/update_metadata", name_types),
+        *route("PUT", f"{root}/groups_types/set_default_columns", set_default_columns),
         *route("GET", f"{root}/groups", list_groups),
         *route("GET", f"{root}/groups/find", find_group),
     )

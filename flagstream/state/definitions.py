@@ -12,6 +12,7 @@ class Kind(StrEnum):
     FLAG = "flag"
     COHORT = "cohort"
     PROJECT = "project"
+    GROUP_TYPE = "group-type"
 
 
 class DefinitionUpdate(Record, frozen=True):
@@ -19,7 +20,7 @@ class DefinitionUpdate(Record, frozen=True):
     A definition as it was checked and written.
 
     Attributes:
-        body: For a flag or a cohort its row, for a project its settings.
+        body: For a flag, a cohort or a group type its row, for a project its settings.
     """
 
     time_ms: int

@@ -138,6 +138,7 @@ def snapshot(
     """
     rows: dict[str, Mapping[str, Any]] = {}
     cohorts: dict[int, Mapping[str, Any]] = {}
+    type_rows: dict[str, Mapping[str, Any]] = {}
     settings = ProjectSettings()
     for (kind, name), body in bodies.items():
         if kind == Kind.FLAG:
@@ -146,6 +147,8 @@ def snapshot(
             cohorts[body["id"]] = body
         elif kind == Kind.PROJECT:
             settings = msgspec.convert(body, ProjectSettings)
+        elif kind == Kind.GROUP_TYPE:
+            type_rows[name] = body
         yield
     definitions = Definitions(
         flags=rows,
@@ -170,6 +173,7 @@ def snapshot(
         group_types=types,
         flag_rows=rows,
         cohort_rows=cohorts,
+        group_type_rows=type_rows,
         flags=flags,
         project=project,
         local_definitions=local,

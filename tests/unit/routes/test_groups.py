@@ -15,6 +15,14 @@ async def get(client, path, expected=200):
     return await response.json()
 
 
+async def send_type(client, call, body, expected=200):
+    method, path = call.split()
+    url = f"{ROOT}/groups_types/{path}"
+    response = await client.request(method, url, json=body, headers=AUTH)
+    assert expected == response.status, await response.text()
+    return await response.json()
+
+
 class TestTypes:
     async def test_list(self, client):
         """
@@ -36,6 +44,74 @@ class TestTypes:
         refused = await get(client, f"{ROOT}/groups_types/refused")
 
         assert {"results": [{"group_type": "sixth"}]} == refused
+
+
+class TestMetadata:
+    async def test_names(self, client):
+        """
+        Types are called as people call them; what is not named stays.
+        """
+        company = {"group_type_index": 0, "name_singular": "Company", "name_plural": "Companies"}
+        await send_type(client, "PATCH update_metadata", [company])
+        changes = [
+            {"group_type_index": 0, "name_plural": "Firms"},
+            {"group_type_index": 1, "name_singular": "Project"},
+            {"group_type_index": 1, "name_plural": "Projects"},
+        ]
+
+        types = await send_type(client, "PATCH update_metadata", changes)
+
+        assert [("Company", "Firms"), ("Project", "Projects")] == [
+            (each["name_singular"], each["name_plural"]) for each in types
+        ]
+        assert types == await get(client, f"{ROOT}/groups_types/")
+        again = await send_type(client, "PATCH update_metadata", types)
+        assert types == again
+
+    async def test_columns(self, client):
+        """
+        Which properties lists show is kept with the type.
+        """
+        body = {"group_type_index": 1, "default_columns": ["name", "plan"]}
+
+        changed = await send_type(client, "PUT set_default_columns", body)
+
+        assert ("project", ["name", "plan"]) == (changed["group_type"], changed["default_columns"])
+        assert [None, ["name", "plan"]] == [
+            each["default_columns"] for each in await get(client, f"{ROOT}/groups_types/")
+        ]
+
+    @pytest.mark.parametrize(
+        ("call", "body", "status", "attr"),
+        [
+            ("PATCH update_metadata", {}, 400, None),
+            ("PATCH update_metadata", [5], 400, None),
+            ("PATCH update_metadata", [{"name_plural": "x"}], 400, "group_type_index"),
+            ("PATCH update_metadata", [{"group_type_index": True}], 400, "group_type_index"),
+            ("PATCH update_metadata", [{"group_type_index": 4}], 404, None),
+            (
+                "PATCH update_metadata",
+                [{"group_type_index": 0}, {"group_type_index": 1, "name_plural": 5}],
+                400,
+                "[1].name_plural",
+            ),
+            ("PATCH update_metadata", [{"group_type_index": 0, "colour": ""}], 400, "colour"),
+            ("PUT set_default_columns", {"group_type_index": 0}, 400, "default_columns"),
+            (
+                "PUT set_default_columns",
+                {"group_type_index": 0, "default_columns": [5]},
+                400,
+                "default_columns",
+            ),
+            ("PUT set_default_columns", {"default_columns": []}, 400, "group_type_index"),
+        ],
+    )
+    async def test_refused(self, client, world, call, body, status, attr):
+        """
+        What is wrong is named, and of what is beside it nothing is kept either.
+        """
+        assert attr == (await send_type(client, call, body, status))["attr"]
+        assert [] == world.log.appended
 
 
 class TestList:
