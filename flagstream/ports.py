@@ -179,6 +179,19 @@ class Change(NamedTuple):
     state: ChangeState
 
 
+class Search(NamedTuple):
+    """
+    Which groups are looked for.
+
+    Attributes:
+        part: Of the key or of a property, in any case; "" for all.
+        properties: That are looked at.
+    """
+
+    part: str
+    properties: Sequence[str] = ()
+
+
 class StateView(Protocol):
     """
     Reads of group, session and person state: microseconds, no await, never from a Faust table.
@@ -199,7 +212,7 @@ class StateView(Protocol):
         ...
 
     def groups(
-        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+        self, project_id: int, group_type: str, *, search: Search, after: str | None, limit: int
     ) -> GroupPage:
         """
         List groups.
@@ -208,7 +221,6 @@ class StateView(Protocol):
         and yet not be the last.
 
         Args:
-            search: Part of the key or of the property ``name``, in any case; "" for all.
             after: The key behind which the list goes on.
         """
         ...

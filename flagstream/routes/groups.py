@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -10,7 +10,7 @@ from aiohttp import web
 
 from flagstream.errors import InvalidFieldError, InvalidRequestError, NotFoundError
 from flagstream.management import iso_time
-from flagstream.ports import Project
+from flagstream.ports import Project, Search
 from flagstream.state.group_types import MAX_TYPES, GroupType
 from flagstream.state.groups import GroupState
 
@@ -80,13 +80,13 @@ async def list_groups(request: web.Request) -> web.Response:
     project = project_of_key(request)
     index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
     group_type = type_of_index(request, project, index)
-    # Both narrow by a part of the key; `search` also looks at the name.
-    search = request.query.get("search") or ""
+    # Both narrow by a part of the key; `search` also looks at what lists show.
+    part = request.query.get("search") or ""
     key_part = (request.query.get("group_key") or "").lower()
     found = request.app[keys.VIEW].groups(
         project.id,
         group_type,
-        search=search or key_part,
+        search=Search(part, _shown(request, project, group_type)) if part else Search(key_part),
         after=_after(request.query.get("cursor")),
         limit=_PAGE,
     )
@@ -97,6 +97,12 @@ async def list_groups(request: web.Request) -> web.Response:
     ]
     following = None if found.after is None else page_url(request, {"cursor": _cursor(found.after)})
     return json_response({"next": following, "previous": None, "results": results})
+
+
+def _shown(request: web.Request, project: Project, group_type: str) -> Sequence[str]:
+    """Name the properties that lists of a type's groups show."""
+    rows = request.app[keys.CATALOG].project(project.id).group_type_rows
+    return ["name", *(rows.get(group_type, {}).get("default_columns") or ())]
 
 
 def _cursor(group_key: str) -> str:

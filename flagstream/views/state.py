@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from flagstream.ports import Change, GroupPage, Person
+from flagstream.ports import Change, GroupPage, Person, Search
 from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
@@ -88,7 +88,7 @@ class StoredState:
         return group
 
     def groups(
-        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+        self, project_id: int, group_type: str, *, search: Search, after: str | None, limit: int
     ) -> GroupPage:
         """List groups, of which one call examines at most 500."""
         start, stop = range_of(Table.GROUPS, project_id, group_type)
@@ -96,13 +96,13 @@ class StoredState:
             # The least key behind: a key's record ends where the zero byte is appended.
             start = table_key(Table.GROUPS, record_key(project_id, group_type, after)) + b"\0"
         found: list[tuple[str, GroupState]] = []
-        wanted = search.lower()
+        is_found = _matcher(search)
         for examined, (key, raw) in enumerate(self._store.items(start, stop)):
             if examined == _MAX_EXAMINED or len(found) == limit:
                 return GroupPage(found, after)
             after = str(key_parts(key[1:])[-1])
             group = GroupState.from_bytes(raw)
-            if wanted in after.lower() or wanted in _name(group).lower():
+            if is_found(after, group):
                 found.append((after, group))
         return GroupPage(found, None)
 
@@ -301,6 +301,18 @@ def _joined_hash_keys(members: Sequence[PersonState]) -> Mapping[str, str]:
     return hash_keys
 
 
-def _name(group: GroupState) -> str:
-    name = group.values().get("name")
-    return name if isinstance(name, str) else ""
+def _matcher(search: Search) -> Callable[[str, GroupState], bool]:
+    part = search.part.lower()
+
+    def is_found(key: str, group: GroupState) -> bool:
+        if part in key.lower():
+            return True
+        values = group.values()
+        return any(part in _text(values.get(name)).lower() for name in search.properties)
+
+    return is_found
+
+
+def _text(value: Any) -> str:
+    """Write a value as people see it; nothing of what is no text or number."""
+    return str(value) if isinstance(value, str | int | float) else ""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from flagstream.errors import LogUnavailableError
-from flagstream.ports import Append, Person, Position
+from flagstream.ports import Append, Person, Position, Search
 from flagstream.state import registers
 from flagstream.state.events import EventRecord
 from flagstream.state.group_types import GroupTypesState
@@ -88,7 +88,7 @@ class FoldedLog:
         return None if group is None else group.values()
 
     def groups(
-        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+        self, project_id: int, group_type: str, *, search: Search, after: str | None, limit: int
     ) -> Any:
         raise NotImplementedError
 

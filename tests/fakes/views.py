@@ -16,6 +16,7 @@ from flagstream.ports import (
     Position,
     Project,
     ProjectSnapshot,
+    Search,
 )
 from flagstream.state.definitions import DefinitionUpdate, Kind
 from flagstream.state.group_types import GroupType, GroupTypesState
@@ -113,14 +114,17 @@ class FakeView:
             raise UnavailableError("closed", retry_after_s=1)
 
     def groups(
-        self, project_id: int, group_type: str, *, search: str, after: str | None, limit: int
+        self, project_id: int, group_type: str, *, search: Search, after: str | None, limit: int
     ) -> GroupPage:
         found = [
             (key, group)
             for (project, of_type, key), group in sorted(self.states.items(), key=lambda e: e[0])
             if (project, of_type) == (project_id, group_type)
             and (after is None or key > after)
-            and (search.lower() in f"{key}\n{group.values().get('name', '')}".lower())
+            and any(
+                search.part.lower() in str(text).lower()
+                for text in (key, *map(group.values().get, search.properties))
+            )
         ]
         page = found[:limit]
         return GroupPage(page, page[-1][0] if len(found) > limit else None)

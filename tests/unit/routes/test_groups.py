@@ -129,6 +129,20 @@ class TestList:
         assert keys == [group["group_key"] for group in first["results"] + second["results"]]
         assert second["next"] is None
 
+    async def test_search_in_what_lists_show(self, client, world):
+        """
+        A search looks at the columns that the type's lists show.
+        """
+        world.view.set_group("company", "k1", plan="gold")
+        path = f"{ROOT}/groups/?group_type_index=0&search=GOL"
+        before = (await get(client, path))["results"]
+        columns = {"group_type_index": 0, "default_columns": ["plan"]}
+        await send_type(client, "PUT set_default_columns", columns)
+
+        after = (await get(client, path))["results"]
+
+        assert ([], ["k1"]) == (before, [group["group_key"] for group in after])
+
     async def test_document(self, client, world):
         """
         A group is shown with its properties and the time it was first seen.

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from flagstream.ports import Search
 from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupUpdate
 from flagstream.state.history import DefinitionChange
@@ -107,7 +108,10 @@ class TestGroups:
         world.group("a", plan="free")
 
         assert world.state.group(project_id, group_type, "a") is None
-        assert [] == world.state.groups(project_id, group_type, search="", after=None, limit=9)[0]
+        assert (
+            []
+            == world.state.groups(project_id, group_type, search=Search(""), after=None, limit=9)[0]
+        )
 
 
 class TestListing:
@@ -125,7 +129,7 @@ class TestListing:
         for key in keys:
             world.group(key)
         while True:
-            page, after = world.state.groups(1, "org", search="", after=after, limit=limit)
+            page, after = world.state.groups(1, "org", search=Search(""), after=after, limit=limit)
             found += [key for key, _ in page]
             if after is None:
                 break
@@ -134,18 +138,26 @@ class TestListing:
         assert sorted(keys, key=lambda key: record_key(1, "org", key)) == found
 
     @pytest.mark.parametrize(
-        ("search", "expected"),
-        [("", ["Acme", "b:1", "c"]), ("acM", ["Acme", "c"]), (":", ["b:1"]), ("free", [])],
+        ("part", "properties", "expected"),
+        [
+            ("", ["name"], ["Acme", "b:1", "c"]),
+            ("acM", ["name"], ["Acme", "c"]),
+            (":", ["name"], ["b:1"]),
+            ("free", ["name"], []),
+            ("free", ["name", "plan"], ["b:1"]),
+            ("7", ["name"], ["b:1"]),
+            ("acm", [], ["Acme"]),
+        ],
     )
-    def test_search_looks_at_key_and_name(self, world, search, expected):
+    def test_search(self, world, part, properties, expected):
         """
-        A search finds a part of the key or the name in any case, and no other property.
+        A search finds a part of the key or of the properties that it names, in any case.
         """
         world.group("Acme")
         world.group("b:1", name=7, plan="free")
         world.group("c", name="New ACME")
 
-        page = world.state.groups(1, "org", search=search, after=None, limit=10)
+        page = world.state.groups(1, "org", search=Search(part, properties), after=None, limit=10)
 
         assert expected == [key for key, _ in page.groups]
         assert page.after is None
@@ -158,9 +170,11 @@ class TestListing:
         groups = {b"g" + record_key(1, "org", f"{n:04}"): value for n in range(1_200)}
         world.store.write(groups, {})
 
-        pages = [world.state.groups(1, "org", search="x", after=None, limit=10)]
+        pages = [world.state.groups(1, "org", search=Search("x"), after=None, limit=10)]
         while pages[-1].after is not None:
-            pages.append(world.state.groups(1, "org", search="x", after=pages[-1].after, limit=10))
+            pages.append(
+                world.state.groups(1, "org", search=Search("x"), after=pages[-1].after, limit=10)
+            )
 
         assert [([], "0499"), ([], "0999"), ([], None)] == pages
 
