@@ -21,6 +21,19 @@ def named_cohorts(tests: Tests) -> Iterator[tuple[str, int]]:
             yield f"{json_path(path)}.value", test["value"]
 
 
+def dependents(flag_id: int, snapshot: ProjectSnapshot) -> list[Row]:
+    """List the flags that are not deleted and ask what a flag says."""
+    return [
+        row
+        for row in snapshot.flag_rows.values()
+        if not row["deleted"]
+        and any(
+            test.get("type") == "flag" and str(test.get("key")) == str(flag_id)
+            for _, test in flag_tests(row)
+        )
+    ]
+
+
 def check_flag(row: Row, snapshot: ProjectSnapshot) -> None:
     """
     Check that a flag, if it is evaluated, names only cohorts that there are.

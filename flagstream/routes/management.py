@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
-from flagstream.errors import InvalidRequestError, quote
-from flagstream.management import READ_ONLY, find_flag
+from flagstream.errors import InvalidFieldError, InvalidRequestError, quote
+from flagstream.management import READ_ONLY, dependents, find_flag
 from flagstream.ports import Project, ProjectSettings
 
 from . import keys
@@ -17,6 +18,11 @@ from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
 
 _STATES = {"true": True, "false": False}
+_REASONS = {
+    "ACTIVE": "Flag is evaluated.",
+    "INACTIVE": "Flag is not active: it is left out of every answer.",
+    "DELETED": "Flag has been deleted.",
+}
 Row = Mapping[str, Any]
 
 
@@ -34,14 +40,30 @@ def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
         raise InvalidRequestError(
             f"active: expected true or false, got {quote(active)}", attr="active"
         )
+    runtime = request.query.get("evaluation_runtime")
+    tags = _tags(request.query.get("tags", ""))
     matching = [
         row
         for row in flag_rows.values()
         if not row["deleted"]
         and (active is None or row["active"] is _STATES[active.lower()])
         and (search in row["key"].lower() or search in (row["name"] or "").lower())
+        and (runtime is None or row["evaluation_runtime"] == runtime)
+        and tags <= set(row["tags"])
     ]
     return sorted(matching, key=lambda row: row["id"], reverse=True)
+
+
+def _tags(text: str) -> set[str]:
+    """Read tags, all of which a flag must have: with commas between them, or as a JSON list."""
+    if not text.startswith("["):
+        return set(filter(None, text.split(",")))
+    try:
+        return set(msgspec.json.decode(text, type=list[str]))
+    except msgspec.DecodeError as error:
+        raise InvalidFieldError(
+            "tags", "names with commas between them, or a list", text
+        ) from error
 
 
 async def create_flag(request: web.Request) -> web.Response:
@@ -72,6 +94,31 @@ async def update_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row))
 
 
+async def flag_status(request: web.Request) -> web.Response:
+    """Say whether a flag is evaluated, and why not."""
+    project = project_of_key(request)
+    row = find_flag(request.app[keys.CATALOG].project(project.id), flag_id(request))
+    status = _status(row)
+    return json_response({"status": status, "reason": _REASONS[status]})
+
+
+async def list_dependent_flags(request: web.Request) -> web.Response:
+    """List the flags whose answers depend on a flag's."""
+    project = project_of_key(request)
+    snapshot = request.app[keys.CATALOG].project(project.id)
+    row = find_flag(snapshot, flag_id(request))
+    return json_response(
+        [
+            {"id": each["id"], "key": each["key"], "name": each["name"]}
+            for each in dependents(row["id"], snapshot)
+        ]
+    )
+
+
+def _status(row: Row) -> str:
+    return "DELETED" if row["deleted"] else "ACTIVE" if row["active"] else "INACTIVE"
+
+
 def flag_id(request: web.Request) -> int:
     """Read the id in the path."""
     return path_id(request, "feature flag")
@@ -79,8 +126,7 @@ def flag_id(request: web.Request) -> int:
 
 def flag_document(row: Row) -> dict[str, Any]:
     """Show a row as the API does."""
-    status = "DELETED" if row["deleted"] else "ACTIVE" if row["active"] else "INACTIVE"
-    return {"archived": False, **READ_ONLY, **row, "status": status}
+    return {"archived": False, **READ_ONLY, **row, "status": _status(row)}
 
 
 async def get_project(request: web.Request) -> web.Response:
@@ -114,5 +160,7 @@ routes = tuple(
         *route("GET", f"{root}/feature_flags/{{id}}", get_flag),
         *route("PATCH", f"{root}/feature_flags/{{id}}", update_flag),
         *route("PUT", f"{root}/feature_flags/{{id}}", update_flag),
+        *route("GET", f"{root}/feature_flags/{{id}}/status", flag_status),
+        *route("GET", f"{root}/feature_flags/{{id}}/dependent_flags", list_dependent_flags),
     )
 )

@@ -214,21 +214,31 @@ class TestRead:
         """
         The list narrows by a part of key or name, and by state.
         """
-        await create(client, key="alpha", name="One")
-        await create(client, key="beta", name="Two", active=False)
-
-        found = {}
-        for query in ("search=LPH", "search=two", "active=true", "active=false"):
-            results = (await get(client, f"{FLAGS}?{query}"))["results"]
-            found[query] = [flag["key"] for flag in results]
-        assert {
+        await create(client, key="alpha", name="One", tags=["x", "y"])
+        await create(
+            client, key="beta", name="Two", active=False, tags=["x"], evaluation_runtime="server"
+        )
+        expected = {
             "search=LPH": ["alpha"],
             "search=two": ["beta"],
             "active=true": ["alpha"],
             "active=false": ["beta"],
-        } == found
+            "evaluation_runtime=server": ["beta"],
+            "tags=x": ["beta", "alpha"],
+            "tags=x,y": ["alpha"],
+            'tags=["x","y"]': ["alpha"],
+            "tags=": ["beta", "alpha"],
+        }
 
-    @pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=9999", "offset=-1", "active=2"])
+        found = {}
+        for query in expected:
+            results = (await get(client, f"{FLAGS}?{query}"))["results"]
+            found[query] = [flag["key"] for flag in results]
+        assert expected == found
+
+    @pytest.mark.parametrize(
+        "query", ["limit=0", "limit=x", "limit=9999", "offset=-1", "active=2", "tags=[5]", "tags=["]
+    )
     async def test_bad_pages(self, client, query):
         """
         A page that cannot be is refused by name.
@@ -236,6 +246,54 @@ class TestRead:
         error = await get(client, f"{FLAGS}?{query}", expected=400)
 
         assert query.partition("=")[0] == error["attr"]
+
+
+class TestOne:
+    async def test_status(self, client):
+        """
+        Whether a flag is evaluated is told with the reason.
+        """
+        flag = await create(client, key="a")
+        path = f"{FLAGS}{flag['id']}/status/"
+
+        statuses = [(await get(client, path))["status"]]
+        for change in ({"active": False}, {"deleted": True}):
+            await patch(client, flag["id"], **change)
+            statuses.append((await get(client, path))["status"])
+
+        assert ["ACTIVE", "INACTIVE", "DELETED"] == statuses
+        await get(client, f"{FLAGS}99/status/", expected=404)
+
+    async def test_dependent_flags(self, client):
+        """
+        Who depends on a flag is listed, unless it is deleted.
+        """
+        flag = await create(client, key="a")
+        test = {
+            "type": "flag",
+            "key": str(flag["id"]),
+            "operator": "flag_evaluates_to",
+            "value": True,
+        }
+        filters = {"groups": [{"properties": [test]}]}
+        first = await create(client, key="b", filters=filters)
+        second = await create(client, key="c", filters=filters)
+        await patch(client, second["id"], deleted=True)
+
+        listed = await get(client, f"{FLAGS}{flag['id']}/dependent_flags/")
+
+        assert [{"id": first["id"], "key": "b", "name": ""}] == listed
+
+    @pytest.mark.parametrize("method", ["DELETE", "POST"])
+    async def test_not_allowed(self, client, method):
+        """
+        A flag is deleted by a change, as in PostHog.
+        """
+        flag = await create(client, key="a")
+
+        response = await client.request(method, f"{FLAGS}{flag['id']}/", headers=AUTH)
+
+        assert 405 == response.status
 
 
 class TestUpdate:
