@@ -179,12 +179,19 @@ class Change(NamedTuple):
     state: ChangeState
 
 
+class PersonPage(NamedTuple):
+    """Persons in the order of their encoded ids, likewise."""
+
+    persons: Sequence[Person]
+    after: str | None
+
+
 class Search(NamedTuple):
     """
-    Which groups are looked for.
+    Which groups or persons are looked for.
 
     Attributes:
-        part: Of the key or of a property, in any case; "" for all.
+        part: Of the key, of an id or of a property, in any case; "" for all.
         properties: That are looked at.
     """
 
@@ -243,6 +250,12 @@ class StateView(Protocol):
 
     def person(self, project_id: int, distinct_id: str) -> Person | None:
         """Read the person, merges followed; None where nothing is known."""
+        ...
+
+    def persons(
+        self, project_id: int, *, search: Search, after: str | None, limit: int
+    ) -> PersonPage:
+        """List persons, each by the id that its updates go to; bounded as :meth:`groups`."""
         ...
 
     def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:

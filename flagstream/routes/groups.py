@@ -1,11 +1,8 @@
 """Group types and groups with their properties, for holders of the secret key."""
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import orjson
 from aiohttp import web
 
 from flagstream.errors import InvalidFieldError, InvalidRequestError, NotFoundError
@@ -17,7 +14,7 @@ from flagstream.state.groups import GroupState
 from . import keys
 from .auth import editor_of, project_of_key
 from .bodies import read_list, read_object
-from .pages import API_ROOTS, bounded_int, page_url
+from .pages import API_ROOTS, bounded_int, cursor_after, cursor_of, page_url
 from .responses import json_response, route
 
 _PAGE = 100
@@ -87,7 +84,7 @@ async def list_groups(request: web.Request) -> web.Response:
         project.id,
         group_type,
         search=Search(part, _shown(request, project, group_type)) if part else Search(key_part),
-        after=_after(request.query.get("cursor")),
+        after=cursor_after(request),
         limit=_PAGE,
     )
     results = [
@@ -95,7 +92,7 @@ async def list_groups(request: web.Request) -> web.Response:
         for group_key, group in found.groups
         if key_part in group_key.lower()
     ]
-    following = None if found.after is None else page_url(request, {"cursor": _cursor(found.after)})
+    following = None if found.after is None else page_url(request, cursor_of(found.after))
     return json_response({"next": following, "previous": None, "results": results})
 
 
@@ -103,19 +100,6 @@ def _shown(request: web.Request, project: Project, group_type: str) -> Sequence[
     """Name the properties that lists of a type's groups show."""
     rows = request.app[keys.CATALOG].project(project.id).group_type_rows
     return ["name", *(rows.get(group_type, {}).get("default_columns") or ())]
-
-
-def _cursor(group_key: str) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps({"k": group_key})).decode()
-
-
-def _after(cursor: str | None) -> str | None:
-    """Read a cursor; a bad one starts anew, as in PostHog."""
-    try:
-        key = orjson.loads(base64.urlsafe_b64decode(cursor or ""))["k"]
-    except (ValueError, binascii.Error, KeyError, TypeError):
-        return None
-    return key if isinstance(key, str) else None
 
 
 async def find_group(request: web.Request) -> web.Response:

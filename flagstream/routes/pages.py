@@ -1,8 +1,10 @@
 """Addresses of the API and pages of its lists."""
 
+import base64
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import orjson
 from aiohttp import web
 from yarl import URL
 
@@ -79,6 +81,20 @@ def bounded_int(
             f"{name}: expected a number from {lowest} to {highest}, got {quote(text)}", attr=name
         )
     return number
+
+
+def cursor_of(after: str) -> Mapping[str, str]:
+    """Write the query of the page behind a key."""
+    return {"cursor": base64.urlsafe_b64encode(orjson.dumps({"k": after})).decode()}
+
+
+def cursor_after(request: web.Request) -> str | None:
+    """Read the key that a page begins behind; a bad cursor starts anew, as in PostHog."""
+    try:
+        key = orjson.loads(base64.urlsafe_b64decode(request.query.get("cursor", "")))["k"]
+    except (ValueError, KeyError, TypeError):
+        return None
+    return key if isinstance(key, str) else None
 
 
 def page_url(request: web.Request, changes: Mapping[str, str | int]) -> str:

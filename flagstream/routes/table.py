@@ -19,6 +19,7 @@ from . import (
     library,
     management,
     operations,
+    persons,
     remote_config,
 )
 from .errors import guarded, not_allowed, not_found
@@ -26,7 +27,7 @@ from .responses import Handler
 
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
-    *(management, cohorts, groups, group_changes, history, operations, health),
+    *(management, cohorts, groups, group_changes, persons, history, operations, health),
 )
 
 

@@ -3,9 +3,10 @@
 import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
-from flagstream.ports import Change, GroupPage, Person, Search
+from flagstream.ports import Change, GroupPage, Person, PersonPage, Search
 from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
@@ -19,6 +20,7 @@ from .store import ViewReader
 
 _DAY_MS = 86_400_000
 _MAX_EXAMINED = 500
+T = TypeVar("T")
 _MAX_HOPS = 16
 _MAX_MERGED = 64
 _NO_GROUPS: Mapping[str, str] = {}
@@ -91,20 +93,46 @@ class StoredState:
         self, project_id: int, group_type: str, *, search: Search, after: str | None, limit: int
     ) -> GroupPage:
         """List groups, of which one call examines at most 500."""
-        start, stop = range_of(Table.GROUPS, project_id, group_type)
+        is_found = _matcher(search)
+
+        def read(key: str, raw: bytes) -> tuple[str, GroupState] | None:
+            group = GroupState.from_bytes(raw)
+            return (key, group) if is_found((key,), group.values()) else None
+
+        return GroupPage(*self._page(Table.GROUPS, (project_id, group_type), after, limit, read))
+
+    def _page(
+        self,
+        table: Table,
+        prefix: tuple[str | int, ...],
+        after: str | None,
+        limit: int,
+        read: Callable[[str, bytes], T | None],
+    ) -> tuple[list[T], str | None]:
+        """
+        Read a page of a table.
+
+        Args:
+            prefix: All parts of the keys but the last.
+            after: The last part behind which the page begins.
+            read: What to list of a record; None to leave it out.
+
+        Returns:
+            The page, and where the next one begins.
+        """
+        start, stop = range_of(table, *prefix)
         if after is not None:
             # The least key behind: a key's record ends where the zero byte is appended.
-            start = table_key(Table.GROUPS, record_key(project_id, group_type, after)) + b"\0"
-        found: list[tuple[str, GroupState]] = []
-        is_found = _matcher(search)
+            start = table_key(table, record_key(*prefix, after)) + b"\0"
+        found: list[T] = []
         for examined, (key, raw) in enumerate(self._store.items(start, stop)):
             if examined == _MAX_EXAMINED or len(found) == limit:
-                return GroupPage(found, after)
+                return found, after
             after = str(key_parts(key[1:])[-1])
-            group = GroupState.from_bytes(raw)
-            if is_found(after, group):
-                found.append((after, group))
-        return GroupPage(found, None)
+            each = read(after, raw)
+            if each is not None:
+                found.append(each)
+        return found, None
 
     def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:
         """Read all changes of a definition, oldest first."""
@@ -192,6 +220,20 @@ class StoredState:
             if known is not None:
                 return self._joined(project_id, path[-1], each, known)
         return None
+
+    def persons(
+        self, project_id: int, *, search: Search, after: str | None, limit: int
+    ) -> PersonPage:
+        """List persons, each by the id that stays; one call examines at most 500 ids."""
+        is_found = _matcher(search)
+
+        def read(distinct_id: str, _: bytes) -> Person | None:
+            person = self.person(project_id, distinct_id)
+            if person is None or person.distinct_id != distinct_id:
+                return None
+            return person if is_found(person.distinct_ids, person.properties) else None
+
+        return PersonPage(*self._page(Table.PERSONS, (project_id,), after, limit, read))
 
     def _joined(self, project_id: int, root: str, distinct_id: str, known: _Known) -> Person:
         state, person = known.state, known.person
@@ -301,14 +343,12 @@ def _joined_hash_keys(members: Sequence[PersonState]) -> Mapping[str, str]:
     return hash_keys
 
 
-def _matcher(search: Search) -> Callable[[str, GroupState], bool]:
+def _matcher(search: Search) -> Callable[[Iterable[str], Mapping[str, Any]], bool]:
     part = search.part.lower()
 
-    def is_found(key: str, group: GroupState) -> bool:
-        if part in key.lower():
-            return True
-        values = group.values()
-        return any(part in _text(values.get(name)).lower() for name in search.properties)
+    def is_found(ids: Iterable[str], properties: Mapping[str, Any]) -> bool:
+        texts = chain(ids, (_text(properties.get(name)) for name in search.properties))
+        return any(part in text.lower() for text in texts)
 
     return is_found
 

@@ -76,7 +76,7 @@ def fill(world: World, number: int, drawn: RandomProject, *, remembers: bool) ->
     for (group_type, key), properties in drawn.groups.items():
         world.view.properties[number, group_type, key] = properties
     for distinct_id, properties in drawn.persons.items():
-        world.view.persons[number, distinct_id] = Person(
+        world.view.known[number, distinct_id] = Person(
             distinct_id=distinct_id,
             properties=properties,
             is_identified=True,

@@ -13,6 +13,7 @@ from flagstream.ports import (
     GroupPage,
     IngestionWarning,
     Person,
+    PersonPage,
     Position,
     Project,
     ProjectSnapshot,
@@ -52,7 +53,7 @@ class FakeView:
         self.states: dict[tuple[int, str, str], GroupState] = {}
         self.properties: dict[tuple[int, str, str], Mapping[str, Any]] = {}
         self.active: dict[tuple[int, str], Mapping[str, str]] = {}
-        self.persons: dict[tuple[int, str], Person] = {}
+        self.known: dict[tuple[int, str], Person] = {}
         self.changes: defaultdict[tuple[int, str, str], list[Change]] = defaultdict(list)
 
     def set_group(self, group_type: str, group_key: str, **properties: Any) -> None:
@@ -70,6 +71,22 @@ class FakeView:
         project_id, kind, name, change_id = key_parts(key)
         state = fold_change(None, DefinitionChange.from_bytes(update), 0)
         self.changes[int(project_id), str(kind), str(name)].append(Change(str(change_id), state))
+
+    def persons(
+        self, project_id: int, *, search: Search, after: str | None, limit: int
+    ) -> PersonPage:
+        mine = {p.distinct_id: p for (project, _), p in self.known.items() if project == project_id}
+        found = [
+            person
+            for key, person in sorted(mine.items())
+            if (after is None or key > after)
+            and any(
+                search.part.lower() in str(text).lower()
+                for text in (*person.distinct_ids, *map(person.properties.get, search.properties))
+            )
+        ]
+        page = found[:limit]
+        return PersonPage(page, page[-1].distinct_id if len(found) > limit else None)
 
     def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:
         return self.changes[project_id, kind, name]
@@ -98,7 +115,7 @@ class FakeView:
             distinct_ids=tuple(dict.fromkeys([distinct_id, *distinct_ids])),
             created_at_ms=1_000,
         )
-        self.persons.update(((PROJECT.id, each), person) for each in person.distinct_ids)
+        self.known.update(((PROJECT.id, each), person) for each in person.distinct_ids)
 
     def group(self, project_id: int, group_type: str, group_key: str) -> GroupState | None:
         return self.states.get((project_id, group_type, group_key))
@@ -142,7 +159,7 @@ class FakeView:
 
     def person(self, project_id: int, distinct_id: str) -> Person | None:
         self._check()
-        return self.persons.get((project_id, distinct_id))
+        return self.known.get((project_id, distinct_id))
 
 
 class FakeCatalog:

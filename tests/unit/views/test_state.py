@@ -499,6 +499,51 @@ class TestCache:
         assert [1, MISSING, 3] == [cache.get(name) for name in (b"a", b"b", b"c")]
 
 
+class TestPersonPages:
+    def list(self, world, part="", after=None, limit=10):
+        found = world.state.persons(1, search=Search(part, ["email"]), after=after, limit=limit)
+        return [person.distinct_id for person in found.persons], found.after
+
+    def test_each_person_once(self, world):
+        """
+        Persons are listed by the id that stays, with what was merged into it; a circle of merges is
+        one person.
+        """
+        world.person("user", set={"email": "a@example.org"})
+        world.person("anon", set={"n": 1})
+        world.merge("anon", "user")
+        world.person("x", into="y")
+        world.person("y", into="x")
+
+        assert (["user", "x"], None) == self.list(world)
+        assert (["user"], None) == self.list(world, "ANON")
+        assert (["user"], None) == self.list(world, "EXAMPLE")
+        assert ([], None) == self.list(world, "nobody")
+
+    def test_pages(self, world):
+        """
+        Pages follow each other.
+        """
+        for number in range(5):
+            world.person(f"user-{number}")
+
+        first, after = self.list(world, limit=2)
+        second, last = self.list(world, after=after, limit=9)
+
+        assert [f"user-{number}" for number in range(5)] == first + second
+        assert last is None
+
+    def test_one_call_is_bounded(self, world):
+        """
+        Who looks for nobody among many is told where to go on.
+        """
+        value = REDUCERS[Table.PERSONS].fold(None, PersonUpdate(time_ms=1).to_bytes(), 1)
+        world.store.write({b"p" + record_key(1, f"{n:04}"): value for n in range(700)}, {})
+
+        assert ([], "0499") == self.list(world, "nobody")
+        assert ([], None) == self.list(world, "nobody", after="0499")
+
+
 class TestHistory:
     def test_in_the_order_of_the_changes(self, world):
         """
