@@ -71,7 +71,7 @@ class TestCreateTopics:
         Source topics are deleted by the age and, all together, the size of the settings.
         """
         await create_topics(
-            Settings(broker_url=kafka.url, retention_hours=2, retention_bytes=24_000, partitions=4)
+            Settings(broker_url=kafka.url, retention_hours=2, retention_bytes=28_000, partitions=4)
         )
 
         config = await config_of(admin, Topic.GROUP_UPDATES)

@@ -74,7 +74,7 @@ def fill(world: World, number: int, drawn: RandomProject, *, remembers: bool) ->
     for row in drawn.flags:
         world.catalog.write(number, "flag", row["key"], row)
     for (group_type, key), properties in drawn.groups.items():
-        world.view.properties[number, group_type, key] = properties
+        world.view.put_group((number, group_type, key), properties)
     for distinct_id, properties in drawn.persons.items():
         world.view.known[number, distinct_id] = Person(
             distinct_id=distinct_id,

@@ -57,8 +57,11 @@ class FakeView:
         self.changes: defaultdict[tuple[int, str, str], list[Change]] = defaultdict(list)
 
     def set_group(self, group_type: str, group_key: str, **properties: Any) -> None:
-        place = (PROJECT.id, group_type, group_key)
-        self._fold(place, GroupUpdate(time_ms=1_000, set=properties))
+        self.put_group((PROJECT.id, group_type, group_key), properties)
+
+    def put_group(self, place: tuple[int, str, str], properties: Mapping[str, Any]) -> None:
+        """Set properties of a group of any project."""
+        self._fold(place, GroupUpdate(time_ms=1_000, set=dict(properties)))
 
     def fold(self, key: bytes, update: bytes) -> None:
         """Fold a record of a group, as an agent does."""

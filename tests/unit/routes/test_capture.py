@@ -254,6 +254,18 @@ class TestV1:
         }
         assert [] == appended(world)
 
+    async def test_odd_events(self, client, world):
+        """
+        What is no event at all, or has no readable uuid, costs none of the good ones; a client that
+        does not say what it is is believed nonetheless.
+        """
+        odd = ["nonsense", self.event(1, uuid=None, event=""), self.event(2, options="none")]
+        answer = await self.post(client, *odd, **{"PostHog-Sdk-Info": ""})
+
+        assert {UUIDS[2]: {"result": "ok", "details": None}} == answer["results"]
+        (event,) = (EventRecord.from_bytes(each.value) for each in appended(world))
+        assert {} == event.properties
+
     async def test_members(self, client, world):
         """
         Sessions, options and the library are where the older forms have them, and the time is

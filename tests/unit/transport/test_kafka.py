@@ -37,7 +37,11 @@ class TestConnection:
         Without further settings nobody asks for a password, and nothing is encrypted.
         """
         url = "kafka://one:1"
-        plain = {"bootstrap_servers": ["one:1"], "security_protocol": "PLAINTEXT"}
+        plain = {
+            "bootstrap_servers": ["one:1"],
+            "security_protocol": "PLAINTEXT",
+            "request_timeout_ms": 10_000,
+        }
 
         assert plain == connection(Settings(broker_url=url))
 
