@@ -52,15 +52,8 @@ class GroupTypes:
         return claimed
 
 
-def plan_group_change(
-    batch: Batch, change: GroupChange, time_ms: int, uuid: str | None = None
-) -> None:
-    """
-    Plan what a group's properties become.
-
-    Args:
-        uuid: Of the event that says so, where it is one.
-    """
+def plan_group_change(batch: Batch, change: GroupChange, time_ms: int, uuid: str | None) -> None:
+    """Plan what a group's properties become."""
     key = batch.key(change.group_type, change.group_key)
     mark = Mark(Topic.GROUP_UPDATES, key)
     if batch.flight(mark) is None:

@@ -70,16 +70,21 @@ class Planner:
                 plan.rejections.append(rejection(index, sent, error))
         self._session_maps.plan(plan.batch, plan.maps)
 
-    def plan_group(self, batch: Batch, change: GroupChange, time_ms: int) -> bool:
+    def plan_group(
+        self, batch: Batch, change: GroupChange, time_ms: int, uuid: str | None = None
+    ) -> bool:
         """
-        Plan a change that came without an event; False where its type comes too late.
+        Plan a change of a group; False where its type comes too late.
+
+        Args:
+            uuid: Of the event that says so, where it is one.
 
         Raises:
             OverloadedError: Too many changes are in flight.
         """
         is_accepted = self._group_types.is_accepted(batch, change.group_type, time_ms)
         if is_accepted:
-            plan_group_change(batch, change, time_ms)
+            plan_group_change(batch, change, time_ms, uuid)
         return is_accepted
 
     def abandon(self, plan: Plan) -> None:
@@ -102,9 +107,8 @@ class Planner:
         self._retries.add(batch.project_id, event.uuid, plan.outcome)
         # A time in the future would hold its place against everything that comes until then.
         time_ms = max(0, min(event.time_ms, event.received_ms))
-        change = event.group
-        if change and self._group_types.is_accepted(batch, change.group_type, time_ms):
-            plan_group_change(batch, change, time_ms, event.uuid)
+        if event.group is not None:
+            self.plan_group(batch, event.group, time_ms, event.uuid)
         if event.groups is not None:
             self._plan_groups(plan, event, event.groups, time_ms)
         if event.person is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from flagstream.errors import InvalidRequestError, quote
+from flagstream.errors import InvalidFieldError, InvalidRequestError
 from flagstream.flags.project import time_zone
 
 from .bodies import NAME, is_name
@@ -24,7 +24,7 @@ def checked_settings(body: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidRequestError(f"{name}: there is no such setting", attr=name)
         expected, accepts = _EXPECTED[name]
         if not accepts(value):
-            raise InvalidRequestError(f"{name}: expected {expected}, got {quote(value)}", attr=name)
+            raise InvalidFieldError(name, expected, value)
     return dict(body)
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from aiohttp import hdrs, web
 
 from flagstream.errors import InvalidEventError, InvalidRequestError
-from flagstream.ingest import Ingested
 from flagstream.wire import (
     Captured,
     CaptureHeaders,
@@ -21,7 +20,7 @@ from flagstream.wire import (
 
 from . import keys
 from .auth import bearer, project_of_token
-from .position import POSITION, written
+from .position import positioned
 from .responses import client_route, json_response
 
 _METHODS = (hdrs.METH_POST, hdrs.METH_GET)
@@ -54,7 +53,7 @@ async def capture(request: web.Request) -> web.Response:
         timeout_s = request.app[keys.SETTINGS].wait_timeout_s
         progress = request.app[keys.PROGRESS]
         answer["applied"] = await progress.wait_visible(ingested.positions, timeout_s)
-    return _positioned(json_response(answer, request=request), ingested)
+    return positioned(json_response(answer, request=request), ingested.positions)
 
 
 async def capture_v1(request: web.Request) -> web.Response:
@@ -70,14 +69,7 @@ async def capture_v1(request: web.Request) -> web.Response:
     captured = parse_capture_v1(decoded, headers, received_ms=request.app[keys.CLOCK_MS]())
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
     answer = {"results": results(captured, ingested.rejections)}
-    return _positioned(json_response(answer, request=request), ingested)
-
-
-def _positioned(response: web.Response, ingested: Ingested) -> web.Response:
-    """Say how far a node has to be to answer flags from what was written."""
-    if (position := written(ingested.positions)) is not None:
-        response.headers[POSITION] = position
-    return response
+    return positioned(json_response(answer, request=request), ingested.positions)
 
 
 async def _decode(request: web.Request, max_bytes: int) -> Any:

@@ -24,7 +24,7 @@ from .auth import project_of_key
 from .bodies import read_object
 from .groups import group_document, named_group, type_of_index
 from .pages import API_ROOTS
-from .position import POSITION, written
+from .position import positioned
 from .responses import json_response, route
 
 _LAST_VERSION = 1 << 62
@@ -96,7 +96,7 @@ async def change_groups(request: web.Request) -> web.Response:
         answers += await _append(request, project, some, positions)
     body = b"".join(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE) for answer in answers)
     response = web.Response(body=body, content_type=_LINES)
-    return _positioned(response, positions)
+    return positioned(response, positions)
 
 
 async def _append(
@@ -158,13 +158,7 @@ async def _changed(
     update = GroupUpdate(time_ms=now_ms, set=dict(change.set), unset=list(change.unset))
     group = fold_group(known, update, _LAST_VERSION)
     document = group_document(index, change.group_key, group)
-    return _positioned(json_response(document, status=status), changed.positions)
-
-
-def _positioned(response: web.Response, positions: Sequence[Position]) -> web.Response:
-    if (position := written(positions)) is not None:
-        response.headers[POSITION] = position
-    return response
+    return positioned(json_response(document, status=status), changed.positions)
 
 
 routes = tuple(

@@ -1,13 +1,13 @@
 """What became of flags, cohorts and settings: every change, who made it, and the way back."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from aiohttp import web
 
 from flagstream.errors import InvalidFieldError
 from flagstream.management import Entry, entries, find_cohort, find_flag, iso_time
-from flagstream.ports import Change
+from flagstream.ports import Change, Project
 from flagstream.state.definitions import Kind
 
 from . import keys
@@ -21,24 +21,32 @@ from .responses import json_response, route
 _SCOPES = {Kind.FLAG: "FeatureFlag", Kind.COHORT: "Cohort", Kind.PROJECT: "Project"}
 
 
+class _Defined(NamedTuple):
+    """The definition whose history a request is about."""
+
+    project: Project
+    kind: Kind
+    name: str
+
+
 async def list_flag_changes(request: web.Request) -> web.Response:
     """List the changes of a flag, the newest first."""
-    return _changes(request, Kind.FLAG, _flag_key(request))
+    return _changes(request, _flag(request))
 
 
 async def list_cohort_changes(request: web.Request) -> web.Response:
     """List the changes of a cohort, the newest first; not those of its members."""
-    return _changes(request, Kind.COHORT, _cohort_name(request))
+    return _changes(request, _cohort(request))
 
 
 async def list_settings_changes(request: web.Request) -> web.Response:
     """List the changes of a project's settings, the newest first."""
-    return _changes(request, Kind.PROJECT, str(project_of_key(request).id))
+    return _changes(request, _settings(request))
 
 
 async def restore_flag(request: web.Request) -> web.Response:
     """Define a flag as it was after a change."""
-    body = await _body_of_change(request, Kind.FLAG, _flag_key(request))
+    body = await _body_of_change(request, _flag(request))
     management = request.app[keys.MANAGEMENT]
     row = await management.restore_flag(editor_of(request), flag_id(request), body)
     return json_response(flag_document(row))
@@ -46,7 +54,7 @@ async def restore_flag(request: web.Request) -> web.Response:
 
 async def restore_cohort(request: web.Request) -> web.Response:
     """Define a cohort as it was after a change; its members stay."""
-    body = await _body_of_change(request, Kind.COHORT, _cohort_name(request))
+    body = await _body_of_change(request, _cohort(request))
     management = request.app[keys.MANAGEMENT]
     row = await management.restore_cohort(editor_of(request), cohort_id(request), body)
     return json_response(cohort_document(row))
@@ -54,36 +62,43 @@ async def restore_cohort(request: web.Request) -> web.Response:
 
 async def restore_settings(request: web.Request) -> web.Response:
     """Set a project's settings to what they were after a change."""
-    project = project_of_key(request)
-    body = await _body_of_change(request, Kind.PROJECT, str(project.id))
+    defined = _settings(request)
+    body = await _body_of_change(request, defined)
     settings = await request.app[keys.MANAGEMENT].update_settings(editor_of(request), body)
-    return json_response(settings_document(project, settings))
+    return json_response(settings_document(defined.project, settings))
 
 
-def _flag_key(request: web.Request) -> str:
+def _flag(request: web.Request) -> _Defined:
     project = project_of_key(request)
-    snapshot = request.app[keys.CATALOG].project(project.id)
-    key: str = find_flag(snapshot, flag_id(request))["key"]
-    return key
+    row = find_flag(request.app[keys.CATALOG].project(project.id), flag_id(request))
+    return _Defined(project, Kind.FLAG, row["key"])
 
 
-def _cohort_name(request: web.Request) -> str:
+def _cohort(request: web.Request) -> _Defined:
     project = project_of_key(request)
-    snapshot = request.app[keys.CATALOG].project(project.id)
-    return str(find_cohort(snapshot, cohort_id(request))["id"])
+    row = find_cohort(request.app[keys.CATALOG].project(project.id), cohort_id(request))
+    return _Defined(project, Kind.COHORT, str(row["id"]))
 
 
-def _changes(request: web.Request, kind: Kind, name: str) -> web.Response:
+def _settings(request: web.Request) -> _Defined:
     project = project_of_key(request)
-    history = entries(request.app[keys.VIEW].history(project.id, kind, name))
+    return _Defined(project, Kind.PROJECT, str(project.id))
+
+
+def _history(request: web.Request, defined: _Defined) -> Sequence[Change]:
+    return request.app[keys.VIEW].history(defined.project.id, defined.kind, defined.name)
+
+
+def _changes(request: web.Request, defined: _Defined) -> web.Response:
+    history = entries(_history(request, defined))
     return json_response(
-        list_document(request, history[::-1], lambda entry: _document(entry, kind, name))
+        list_document(request, history[::-1], lambda entry: _document(entry, defined))
     )
 
 
-def _document(entry: Entry, kind: Kind, name: str) -> Mapping[str, Any]:
+def _document(entry: Entry, defined: _Defined) -> Mapping[str, Any]:
     state = entry.change.state
-    scope = _SCOPES[kind]
+    scope = _SCOPES[defined.kind]
     changes = [
         {
             "type": scope,
@@ -100,22 +115,20 @@ def _document(entry: Entry, kind: Kind, name: str) -> Mapping[str, Any]:
         "author": state.author,
         "activity": entry.activity,
         "scope": scope,
-        "item_id": str(state.body.get("id", name)),
+        "item_id": str(state.body.get("id", defined.name)),
         "version": state.body.get("version"),
         "detail": {"name": state.body.get("key", state.body.get("name")), "changes": changes},
         "created_at": iso_time(state.time_ms),
     }
 
 
-async def _body_of_change(request: web.Request, kind: Kind, name: str) -> Mapping[str, Any]:
+async def _body_of_change(request: web.Request, defined: _Defined) -> Mapping[str, Any]:
     """Find the change that the body names."""
-    project = project_of_key(request)
     wanted = (await read_object(request)).get("id")
-    history = request.app[keys.VIEW].history(project.id, kind, name)
-    found: Change | None = next((change for change in history if change.id == wanted), None)
-    if found is None:
-        raise InvalidFieldError("id", "the id of a change in this history", wanted)
-    return found.state.body
+    for change in _history(request, defined):
+        if change.id == wanted:
+            return change.state.body
+    raise InvalidFieldError("id", "the id of a change in this history", wanted)
 
 
 routes = tuple(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 
+from aiohttp import web
 from multidict import istr
 
 from flagstream.errors import InvalidRequestError, quote
@@ -38,6 +39,13 @@ def written(positions: Iterable[Position]) -> str | None:
     return ",".join(
         f"{_TABLES[place.topic]}.{place.partition}.{offset}" for place, offset in last.items()
     )
+
+
+def positioned(response: web.Response, positions: Iterable[Position]) -> web.Response:
+    """Say in the answer to who wrote records how far a node has to be to answer flags from them."""
+    if (position := written(positions)) is not None:
+        response.headers[POSITION] = position
+    return response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

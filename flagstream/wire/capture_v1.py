@@ -48,7 +48,8 @@ def parse_capture_v1(decoded: Any, headers: CaptureHeaders, *, received_ms: int)
     envelope = Envelope(
         received_ms=received_ms, sent_at_ms=unix_ms(headers.sent_at), default_name=""
     )
-    events = [_event(event, _library(headers.sdk)) for event in batch]
+    library = _library(headers.sdk)
+    events = [_event(event, library) for event in batch]
     return parse_events(events, envelope, headers.token)
 
 

@@ -11,21 +11,20 @@ from flagstream.wire.groups import MAX_LINES
 from tests.fakes.views import PROJECT
 from tests.fakes.world import NOW_MS
 
-AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
-ROOT = "/api/projects/@current/groups"
+from .asking import AUTH, ROOT, send
+
+GROUPS = f"{ROOT}/groups"
 ACME = "group_type_index=0&group_key=acme"
 NOW = "2025-11-24T16:00:00Z"
 
 
 async def post(client, path, body, expected):
-    response = await client.post(f"{ROOT}/{path}", json=body, headers=AUTH)
-    assert expected == response.status, await response.text()
-    return await response.json()
+    return await send(client, "POST", f"{GROUPS}/{path}", body, expected)
 
 
 async def post_lines(client, *lines, **options):
     text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines)
-    response = await client.post(f"{ROOT}/batch", data=text, headers=AUTH, **options)
+    response = await client.post(f"{GROUPS}/batch", data=text, headers=AUTH, **options)
     assert 200 == response.status, await response.text()
     assert "application/x-ndjson" == response.content_type
     return [json.loads(line) for line in (await response.text()).splitlines()]
@@ -41,7 +40,7 @@ class TestCreate:
         A new group is shown as it was made, and says how far a reader has to be.
         """
         body = {"group_type_index": 0, "group_key": 5, "group_properties": {"plan": "gold"}}
-        response = await client.post(f"{ROOT}/", json=body, headers=AUTH)
+        response = await client.post(f"{GROUPS}/", json=body, headers=AUTH)
 
         assert 201 == response.status
         assert {**body, "group_key": "5", "created_at": NOW} == await response.json()
@@ -182,7 +181,7 @@ class TestBatch:
         raw = gzip.compress(json.dumps(line("acme", group_properties={"n": 1})).encode())
         headers = {**AUTH, "Content-Encoding": "gzip"}
 
-        response = await client.post(f"{ROOT}/batch", data=raw, headers=headers)
+        response = await client.post(f"{GROUPS}/batch", data=raw, headers=headers)
 
         assert {"line": 1, "result": "ok"} == json.loads(await response.text())
         assert {"n": 1} == world.view.group_properties(1, "company", "acme")
@@ -217,7 +216,7 @@ class TestBatch:
             key_parts(each.key)[2] for each in world.log.appended
         }
         body = "{}\n" * (MAX_LINES + 1)
-        response = await client.post(f"{ROOT}/batch", data=body, headers=AUTH)
+        response = await client.post(f"{GROUPS}/batch", data=body, headers=AUTH)
         assert 413 == response.status
 
     async def test_known_is_not_sent_again(self, client, world):
@@ -248,7 +247,7 @@ class TestBatch:
         """
         world.admission.error = OverloadedError("later", retry_after_s=3)
 
-        response = await client.post(f"{ROOT}/batch", data="{}", headers=AUTH)
+        response = await client.post(f"{GROUPS}/batch", data="{}", headers=AUTH)
 
         assert (429, "3") == (response.status, response.headers["Retry-After"])
 
@@ -258,7 +257,7 @@ class TestBatch:
         The public token changes no group over the API.
         """
         headers = {"Authorization": f"Bearer {PROJECT.token}"}
-        response = await client.post(f"{ROOT}/{path}", data="{}", headers=headers)
+        response = await client.post(f"{GROUPS}/{path}", data="{}", headers=headers)
 
         assert 401 == response.status
 

@@ -3,24 +3,13 @@
 import pytest
 
 from flagstream.state.group_types import GroupTypesState
-from tests.fakes.views import PROJECT
 
-AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
-ROOT = "/api/projects/@current"
-
-
-async def get(client, path, expected=200):
-    response = await client.get(path.replace(str(client.make_url("/"))[:-1], ""), headers=AUTH)
-    assert expected == response.status, await response.text()
-    return await response.json()
+from .asking import ROOT, get, send
 
 
 async def send_type(client, call, body, expected=200):
     method, path = call.split()
-    url = f"{ROOT}/groups_types/{path}"
-    response = await client.request(method, url, json=body, headers=AUTH)
-    assert expected == response.status, await response.text()
-    return await response.json()
+    return await send(client, method, f"{ROOT}/groups_types/{path}", body, expected)
 
 
 class TestTypes:

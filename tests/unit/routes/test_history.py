@@ -4,8 +4,8 @@ import pytest
 
 from tests.fakes.views import PROJECT
 
-AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
-ROOT = "/api/projects/@current"
+from .asking import ROOT, send
+
 GOLD = {"groups": [{"properties": [], "rollout_percentage": 50}]}
 COHORT = {
     "name": "Large",
@@ -18,25 +18,23 @@ COHORT = {
 }
 
 
-async def send(client, method, path, body=None, expected=200):
-    response = await client.request(method, f"{ROOT}/{path}", json=body, headers=AUTH)
-    assert expected == response.status, await response.text()
-    return await response.json()
+async def ask(client, method, path, body=None, expected=200):
+    return await send(client, method, f"{ROOT}/{path}", body, expected)
 
 
 async def changes_of(client, path):
-    return (await send(client, "GET", f"{path}/activity/"))["results"]
+    return (await ask(client, "GET", f"{path}/activity/"))["results"]
 
 
 @pytest.fixture
 async def flag(client):
     """A flag that was made, changed, deleted and brought back."""
-    row = await send(client, "POST", "feature_flags/", {"key": "beta", "filters": GOLD}, 201)
+    row = await ask(client, "POST", "feature_flags/", {"key": "beta", "filters": GOLD}, 201)
     path = f"feature_flags/{row['id']}"
     payloads = {"payloads": {"true": '{"a":1}'}}
-    await send(client, "PATCH", f"{path}/", {"active": False, "filters": payloads})
-    await send(client, "PATCH", f"{path}/", {"deleted": True})
-    await send(client, "PATCH", f"{path}/", {"deleted": False})
+    await ask(client, "PATCH", f"{path}/", {"active": False, "filters": payloads})
+    await ask(client, "PATCH", f"{path}/", {"deleted": True})
+    await ask(client, "PATCH", f"{path}/", {"deleted": False})
     return path
 
 
@@ -96,10 +94,10 @@ class TestFlags:
         """
         created = (await changes_of(client, flag))[-1]
 
-        row = await send(client, "POST", f"{flag}/restore/", {"id": created["id"]})
+        row = await ask(client, "POST", f"{flag}/restore/", {"id": created["id"]})
 
         assert (True, 5, GOLD) == (row["active"], row["version"], row["filters"])
-        assert row == await send(client, "GET", f"{flag}/")
+        assert row == await ask(client, "GET", f"{flag}/")
         newest = (await changes_of(client, flag))[0]
         assert ["active", "filters.payloads"] == [
             change["field"] for change in newest["detail"]["changes"]
@@ -109,7 +107,7 @@ class TestFlags:
         """
         A long history comes in pages.
         """
-        page = await send(client, "GET", f"{flag}/activity/?limit=1&offset=1")
+        page = await ask(client, "GET", f"{flag}/activity/?limit=1&offset=1")
 
         assert (4, 3) == (page["count"], page["results"][0]["version"])
         assert page["next"].endswith("limit=1&offset=2")
@@ -119,7 +117,7 @@ class TestFlags:
         """
         What is not in the history of this flag is not restored.
         """
-        refused = await send(client, "POST", f"{flag}/restore/", body, 400)
+        refused = await ask(client, "POST", f"{flag}/restore/", body, 400)
 
         assert "id" == refused["attr"]
 
@@ -127,8 +125,8 @@ class TestFlags:
         """
         A flag that never was has no history.
         """
-        await send(client, "GET", "feature_flags/7/activity/", expected=404)
-        await send(client, "POST", "feature_flags/7/restore/", {"id": "x"}, expected=404)
+        await ask(client, "GET", "feature_flags/7/activity/", expected=404)
+        await ask(client, "POST", "feature_flags/7/restore/", {"id": "x"}, expected=404)
 
     async def test_needs_the_secret_key(self, client, flag):
         """
@@ -144,13 +142,13 @@ class TestCohorts:
         """
         A cohort's rules are brought back; members of a static one are no part of its history.
         """
-        row = await send(client, "POST", "cohorts/", COHORT, 201)
+        row = await ask(client, "POST", "cohorts/", COHORT, 201)
         path = f"cohorts/{row['id']}"
-        await send(client, "PATCH", f"{path}/", {"name": "Huge", "deleted": True})
+        await ask(client, "PATCH", f"{path}/", {"name": "Huge", "deleted": True})
         newest, oldest = await changes_of(client, path)
 
         assert ("deleted", "created") == (newest["activity"], oldest["activity"])
-        restored = await send(client, "POST", f"{path}/restore/", {"id": oldest["id"]})
+        restored = await ask(client, "POST", f"{path}/restore/", {"id": oldest["id"]})
         assert ("Large", False, 3) == (restored["name"], restored["deleted"], restored["version"])
 
     async def test_members(self, client):
@@ -158,15 +156,15 @@ class TestCohorts:
         A static cohort that is restored keeps the members that it has.
         """
         body = {"name": "Friends", "is_static": True, "members": ["a"]}
-        row = await send(client, "POST", "cohorts/", body, 201)
+        row = await ask(client, "POST", "cohorts/", body, 201)
         path = f"cohorts/{row['id']}"
-        await send(client, "POST", f"{path}/add_members/", {"members": ["b"]})
-        await send(client, "PATCH", f"{path}/", {"name": "Others"})
+        await ask(client, "POST", f"{path}/add_members/", {"members": ["b"]})
+        await ask(client, "PATCH", f"{path}/", {"name": "Others"})
         *_, oldest = await changes_of(client, path)
 
-        await send(client, "POST", f"{path}/restore/", {"id": oldest["id"]})
+        await ask(client, "POST", f"{path}/restore/", {"id": oldest["id"]})
 
-        restored = await send(client, "GET", f"{path}/")
+        restored = await ask(client, "GET", f"{path}/")
         assert ("Friends", ["a", "b"]) == (restored["name"], restored["members"])
 
 
@@ -176,12 +174,12 @@ class TestSettings:
         Settings have a history as well.
         """
         for timezone in ("Europe/Berlin", "Asia/Tokyo"):
-            await send(client, "PATCH", "", {"timezone": timezone})
-        newest, oldest = (await send(client, "GET", "activity/"))["results"]
+            await ask(client, "PATCH", "", {"timezone": timezone})
+        newest, oldest = (await ask(client, "GET", "activity/"))["results"]
 
         assert [("timezone", "Europe/Berlin", "Asia/Tokyo")] == [
             (change["field"], change["before"], change["after"])
             for change in newest["detail"]["changes"]
         ]
-        restored = await send(client, "POST", "restore/", {"id": oldest["id"]})
+        restored = await ask(client, "POST", "restore/", {"id": oldest["id"]})
         assert "Europe/Berlin" == restored["timezone"]

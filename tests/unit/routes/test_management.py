@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from tests.fakes.views import PROJECT
 
-AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
+from .asking import AUTH, get
+
 FLAGS = "/api/projects/@current/feature_flags/"
 FILTERS = {"groups": [{"properties": [], "rollout_percentage": 50}]}
 
@@ -22,12 +23,6 @@ async def create(client, expected=201, **body):
 
 async def patch(client, flag_id, expected=200, **body):
     response = await client.patch(f"{FLAGS}{flag_id}/", json=body, headers=AUTH)
-    assert expected == response.status, await response.text()
-    return await response.json()
-
-
-async def get(client, path, expected=200):
-    response = await client.get(path.replace(str(client.make_url("/"))[:-1], ""), headers=AUTH)
     assert expected == response.status, await response.text()
     return await response.json()
 

@@ -5,14 +5,9 @@ from yarl import URL
 
 from tests.fakes.views import PROJECT
 
-AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
-ROOT = "/api/projects/@current/persons"
+from .asking import AUTH, ROOT, get
 
-
-async def get(client, path, expected=200):
-    response = await client.get(path.replace(str(client.make_url("/"))[:-1], ""), headers=AUTH)
-    assert expected == response.status, await response.text()
-    return await response.json()
+PERSONS = f"{ROOT}/persons"
 
 
 class TestList:
@@ -24,7 +19,7 @@ class TestList:
         for each in ids:
             world.view.set_person(each, distinct_ids=[f"anon-of-{each}"])
 
-        first = await get(client, f"{ROOT}/?limit=3")
+        first = await get(client, f"{PERSONS}/?limit=3")
         second = await get(client, first["next"])
 
         assert ids == [person["id"] for person in first["results"] + second["results"]]
@@ -36,7 +31,7 @@ class TestList:
         """
         world.view.set_person("user-1", distinct_ids=["anon-1"], email="a@example.org", seats=5)
 
-        (person,) = (await get(client, f"{ROOT}/"))["results"]
+        (person,) = (await get(client, f"{PERSONS}/"))["results"]
 
         assert {
             "type": "person",
@@ -68,7 +63,7 @@ class TestList:
         world.view.set_person("user-1", distinct_ids=["anon-1"], email="a@example.org")
         world.view.set_person("user-2", plan="gold")
 
-        found = await get(client, f"{ROOT}/?{query}")
+        found = await get(client, f"{PERSONS}/?{query}")
 
         assert expected == [person["id"] for person in found["results"]]
 
@@ -77,7 +72,7 @@ class TestList:
         """
         A page that cannot be is refused by name.
         """
-        assert "limit" == (await get(client, f"{ROOT}/?limit={limit}", 400))["attr"]
+        assert "limit" == (await get(client, f"{PERSONS}/?limit={limit}", 400))["attr"]
 
     async def test_needs_the_secret_key(self, client):
         """
@@ -85,7 +80,7 @@ class TestList:
         """
         headers = {"Authorization": f"Bearer {PROJECT.token}"}
 
-        assert 401 == (await client.get(f"{ROOT}/", headers=headers)).status
+        assert 401 == (await client.get(f"{PERSONS}/", headers=headers)).status
 
 
 class TestOne:
@@ -96,7 +91,7 @@ class TestOne:
         """
         world.view.set_person("user 1/2", distinct_ids=["anon-1"])
 
-        response = await client.get(URL(f"{ROOT}/{path}", encoded=True), headers=AUTH)
+        response = await client.get(URL(f"{PERSONS}/{path}", encoded=True), headers=AUTH)
 
         assert "user 1/2" == (await response.json())["id"]
 
@@ -104,4 +99,4 @@ class TestOne:
         """
         Who was never heard of is not found.
         """
-        await get(client, f"{ROOT}/nobody", 404)
+        await get(client, f"{PERSONS}/nobody", 404)
