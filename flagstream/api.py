@@ -20,6 +20,11 @@ async def own_metrics() -> bytes:
     return telemetry.exposition()
 
 
+def always() -> bool:
+    """Live for as long as anything is answered."""
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """
@@ -27,6 +32,7 @@ class Services:
 
     Attributes:
         is_ready: Whether recovered and caught up; until then everything but health answers 503.
+        is_alive: False where only a new start helps.
         clock_ms: Unix milliseconds now.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
@@ -45,12 +51,16 @@ class Services:
     clock_ms: Callable[[], int]
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
+    is_alive: Callable[[], bool] = always
 
 
-def create_health_app(is_ready: Callable[[], bool]) -> web.Application:
+def create_health_app(
+    is_ready: Callable[[], bool], is_alive: Callable[[], bool]
+) -> web.Application:
     """Wire what a process serves that answers nothing but how it is."""
     app = web.Application()
     app[keys.IS_READY] = is_ready
+    app[keys.IS_ALIVE] = is_alive
     app[keys.METRICS] = own_metrics
     add_health(app)
     return app
@@ -80,6 +90,7 @@ def create_app(services: Services) -> web.Application:
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
     app[keys.IS_READY] = services.is_ready
+    app[keys.IS_ALIVE] = services.is_alive
     app[keys.METRICS] = services.metrics
     app[keys.CLOCK_MS] = services.clock_ms
     app[keys.INGEST] = Ingest(

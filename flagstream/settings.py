@@ -74,6 +74,7 @@ class Settings(BaseModel):
     max_lag_changes: Count = 50_000
     max_lag_s: Seconds = 2.0
     kafka_max_lag_s: Seconds = 30.0
+    kafka_max_stall_s: Seconds = 120.0
     wait_timeout_s: Seconds = 2.0
     stop_timeout_s: Seconds = 8.0
     active_groups_ttl_days: Seconds = 30

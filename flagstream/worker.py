@@ -6,7 +6,8 @@ import math
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import faust
 from pydantic import SecretStr
@@ -19,13 +20,14 @@ from flagstream.banner import banner, worker_banner
 from flagstream.errors import UnavailableError
 from flagstream.expiry import forget_for_ever
 from flagstream.keys import default_project
-from flagstream.ports import Append, Position, RecordSink
+from flagstream.ports import Append, Position, RecordSink, TopicPartition
 from flagstream.processes import Feed, Supervisor, WorkerSide
 from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.views import FollowedViews, Peers, ReadSide, Watermarks, open_store
+from flagstream.watchdog import Watchdog
 
 _DAY_S = 86_400
 _FORGET_INTERVAL_S = 3_600
@@ -51,6 +53,20 @@ async def _serve(settings: Settings, stop: asyncio.Event) -> None:
         sys.stdout.flush()
         settle()
         await node.wait(stop)
+
+
+def _watched(settings: Settings, log: OpenLog, app: faust.App, stack: AsyncExitStack) -> Watchdog:
+    """Watch the agents of a worker of several, whose partitions others could take over."""
+    tables: Any = app.tables
+    watchdog = Watchdog(
+        log.reader,
+        lambda: {TopicPartition(*each) for each in app.assignor.assigned_actives()},
+        lambda: tuple(tables.recovery.active_offsets.items()),
+        limit_s=settings.kafka_max_stall_s,
+    )
+    watching = asyncio.create_task(watchdog.run(), name="watchdog")
+    stack.callback(watching.cancel)
+    return watchdog
 
 
 def _banner(settings: Settings, port: int) -> str:
@@ -112,7 +128,8 @@ async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack)
     peers = asyncio.create_task(Peers(log.reader, progress, lambda *_: True).run(), name="peers")
     stack.callback(peers.cancel)
     app = _faust_app(settings, log, progress)
-    health = create_health_app(lambda: bool(app.tables.actives_ready))
+    watchdog = _watched(settings, log, app, stack)
+    health = create_health_app(lambda: bool(app.tables.actives_ready), watchdog.is_alive)
     port = await listening(health, settings, stack)
     stack.push_async_callback(app.stop)
     await app.start()
@@ -129,6 +146,8 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     served = services(
         settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader
     )
+    if app is not None and settings.broker_url:
+        served = replace(served, is_alive=_watched(settings, log, app, stack).is_alive)
     port = await listening(create_app(served), settings, stack)
     if app is not None:
         stack.push_async_callback(app.stop)

@@ -14,17 +14,18 @@ async def greet(_request: web.Request) -> web.Response:
     return json_response({"name": "flagstream", "version": flagstream.__version__})
 
 
-async def live(_request: web.Request) -> web.Response:
-    """Answer while the event loop runs."""
-    return json_response({"status": "live"})
+async def live(request: web.Request) -> web.Response:
+    """Answer 200 while the event loop runs, and the agents if they are watched."""
+    return _status(request.app[keys.IS_ALIVE](), "live", "stalled")
 
 
 async def ready(request: web.Request) -> web.Response:
     """Answer 200 once recovered and caught up."""
-    is_ready = request.app[keys.IS_READY]()
-    return json_response(
-        {"status": "ready" if is_ready else "starting"}, status=200 if is_ready else 503
-    )
+    return _status(request.app[keys.IS_READY](), "ready", "starting")
+
+
+def _status(is_good: bool, good: str, bad: str) -> web.Response:  # noqa: FBT001 -- what is told
+    return json_response({"status": good if is_good else bad}, status=200 if is_good else 503)
 
 
 async def metrics(request: web.Request) -> web.Response:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from flagstream.api import create_health_app
+
 
 class TestReadiness:
     @pytest.mark.parametrize(
@@ -38,6 +40,17 @@ class TestReadiness:
         Once it has caught up, everything answers.
         """
         assert 200 == (await client.get(path)).status
+
+
+class TestLiveness:
+    @pytest.mark.parametrize(("is_alive", "status"), [(True, 200), (False, 503)])
+    async def test_watched(self, aiohttp_client, is_alive, status):
+        """
+        Whoever starts processes again is told when one hangs.
+        """
+        client = await aiohttp_client(create_health_app(lambda: True, lambda: is_alive))
+
+        assert status == (await client.get("/_liveness")).status
 
 
 class TestMetrics:
