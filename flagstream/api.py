@@ -47,6 +47,7 @@ class Services:
     projects: ports.Projects
     dead_letters: ports.DeadLetters
     warnings: ports.Warnings
+    seen: ports.SeenEvents
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
@@ -99,6 +100,7 @@ def create_app(services: Services) -> web.Application:
         progress=services.progress,
         sink=services.sink,
         warnings=services.warnings,
+        seen=services.seen,
     )
     app[keys.MANAGEMENT] = Management(
         services.catalog,

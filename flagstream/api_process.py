@@ -23,7 +23,7 @@ from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
 from flagstream.serving import listening, run, services, settle
 from flagstream.settings import Settings
-from flagstream.views import views_path
+from flagstream.views import SeenReplica, views_path
 
 _ORPHANED_S = 10.0
 _LOOK_S = 0.1
@@ -42,6 +42,8 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         own_path = settings.data_dir / "processes"
         reads = ReplicaSide(settings, own_path / welcome.name)
         stack.callback(reads.close)
+        seen = SeenReplica(settings, own_path / f"{welcome.name}-seen")
+        stack.callback(seen.close)
         channel = await Channel.over(socket.socket(fileno=welcome.descriptor), reads)
         stack.callback(channel.close)
         taking_in = asyncio.create_task(reads.run(), name="replica")
@@ -52,7 +54,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         log = RemoteLog(channel)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
         served = replace(
-            services(settings, reads, lambda: reads.is_ready, log, log),
+            services(settings, reads, lambda: reads.is_ready, log, log, seen),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
         )

@@ -121,6 +121,14 @@ class Progress(Protocol):
         ...
 
 
+class SeenEvents(Protocol):
+    """Which events the log has had lately."""
+
+    def has(self, project_id: int, uuid: str) -> bool:
+        """Tell whether an event is in the log for certain, and what follows from it as well."""
+        ...
+
+
 class Admission(Protocol):
     """Refuses work before a backlog grows."""
 

@@ -21,7 +21,7 @@ from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError
 from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
-from flagstream.ports import RecordSink, TopicReader
+from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
@@ -87,6 +87,7 @@ def services(
     is_ready: Callable[[], bool],
     sink: RecordSink,
     reader: TopicReader,
+    seen: SeenEvents,
 ) -> Services:
     """Put together what HTTP needs, over views and log."""
     return Services(
@@ -99,6 +100,7 @@ def services(
         projects=StaticProjects(default_project(settings)),
         dead_letters=DeadLetterBox(reader, sink),
         warnings=WarningSamples(),
+        seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,
     )

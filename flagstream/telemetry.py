@@ -74,10 +74,13 @@ FILLED_FLAG_REQUESTS = Counter(
 )
 SKIPPED_RECORDS = Counter(
     "flagstream_view_records_skipped",
-    "Changelog records that the views could not decode.",
+    "Records that the views could not decode.",
     ["table"],
 )
 EVENTS_ACCEPTED = Counter("flagstream_events_accepted", "Captured events, retries included.")
+EVENTS_REPEATED = Counter(
+    "flagstream_events_repeated", "Accepted events that had come before, and were not kept again."
+)
 EVENTS_REJECTED = Counter("flagstream_events_rejected", "Captured events that were malformed.")
 GROUP_TYPES_REFUSED = Counter(
     "flagstream_group_types_refused",

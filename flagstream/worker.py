@@ -26,7 +26,7 @@ from flagstream.serving import clock_ms, listening, reserved_port, run, services
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.views import FollowedViews, Peers, ReadSide, Watermarks, open_store
+from flagstream.views import FollowedViews, Peers, ReadSide, SeenEvents, Watermarks, open_store
 from flagstream.watchdog import Watchdog
 
 _DAY_S = 86_400
@@ -139,12 +139,13 @@ async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack)
 async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
     reads = await ReadSide.open(settings, log.reader)
     stack.push_async_callback(reads.stop)
+    seen = await _seen_events(settings, log, stack)
     await _begin(reads.progress, log)
     await reads.start()
     app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
     sink = _TrackedSink(log.sink, reads.progress)
     served = services(
-        settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader
+        settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader, seen
     )
     if app is not None and settings.broker_url:
         served = replace(served, is_alive=_watched(settings, log, app, stack).is_alive)
@@ -153,6 +154,7 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
         stack.push_async_callback(app.stop)
         await app.start()
     await reads.ready()
+    await seen.ready()
     if app is not None:
         await _backlog_folded(reads.progress, log)
         # Runs first at the end: what was accepted is folded before the agents stop.
@@ -164,6 +166,7 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
 
 async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
     store = await open_store(settings)
+    seen = await _seen_events(settings, log, stack)
     progress = Watermarks.of(settings)
     feed = Feed(progress, lambda: views.is_ready and progress.is_open)
     views = FollowedViews(settings, progress, log.reader, store, feed.changed)
@@ -180,6 +183,7 @@ async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitSta
     stack.push_async_callback(app.stop)
     await app.start()
     await views.ready()
+    await seen.ready()
     await _backlog_folded(progress, log)
     stack.push_async_callback(_drain, settings, progress, log)
     # First of all at the end: what they still accept is folded with the rest.
@@ -191,6 +195,13 @@ async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitSta
     await processes.ready()
     await stack.enter_async_context(_forgetting(settings, side, views))
     return Node(port=port, app=app)
+
+
+async def _seen_events(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> SeenEvents:
+    seen = await SeenEvents.open(settings, log.reader)
+    stack.push_async_callback(seen.stop)
+    seen.start()
+    return seen
 
 
 def _shared(settings: Settings, port: int) -> Settings:

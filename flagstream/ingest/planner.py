@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from flagstream.errors import InvalidEventError
+from flagstream.ports import SeenEvents
 from flagstream.state.events import EventRecord
 from flagstream.state.sessions import SessionUpdate
 from flagstream.wire import Captured, CapturedEvent, GroupChange, Rejection, rejection
@@ -25,7 +26,8 @@ class Plan:
     Attributes:
         outcome: Of the request, once it is settled.
         uuids: Of the events that are new.
-        repeated: Outcomes of the requests that others of its events came with before.
+        repeats: How many of its events came before.
+        repeated: Outcomes of the requests that some of these came with.
         rejections: Of the events of which nothing is kept.
         maps: The latest map of each session and distinct id.
     """
@@ -33,6 +35,7 @@ class Plan:
     batch: Batch
     outcome: Outcome
     uuids: list[str] = field(default_factory=list)
+    repeats: int = 0
     repeated: set[Outcome] = field(default_factory=set)
     rejections: list[Rejection] = field(default_factory=list)
     maps: dict[tuple[str, str], SessionUpdate] = field(default_factory=dict)
@@ -47,7 +50,8 @@ class Planner:
     that is in flight.
     """
 
-    def __init__(self, refuse_type: Callable[[int, str, int], None]) -> None:
+    def __init__(self, seen: SeenEvents, refuse_type: Callable[[int, str, int], None]) -> None:
+        self._seen = seen
         self._group_types = GroupTypes(refuse_type)
         self._session_maps = SessionMaps()
         self._retries = Retries()
@@ -62,6 +66,7 @@ class Planner:
         plan.rejections.extend(captured.rejections)
         for index, event in captured.events:
             if self._is_retry(plan, event):
+                plan.repeats += 1
                 continue
             try:
                 self._plan_event(plan, event)
@@ -95,7 +100,8 @@ class Planner:
     def _is_retry(self, plan: Plan, event: CapturedEvent) -> bool:
         outcome = self._retries.get(plan.batch.project_id, event.uuid)
         if outcome is None:
-            return _is_folded(plan.batch, event)
+            project_id = plan.batch.project_id
+            return _is_folded(plan.batch, event) or self._seen.has(project_id, event.uuid)
         if outcome is not plan.outcome:
             plan.repeated.add(outcome)
         return True

@@ -10,11 +10,17 @@ from flagstream.ports import (
     Position,
     Progress,
     RecordSink,
+    SeenEvents,
     StateView,
     Warnings,
 )
 from flagstream.state.group_types import MAX_TYPES
-from flagstream.telemetry import EVENTS_ACCEPTED, EVENTS_REJECTED, GROUP_TYPES_REFUSED
+from flagstream.telemetry import (
+    EVENTS_ACCEPTED,
+    EVENTS_REJECTED,
+    EVENTS_REPEATED,
+    GROUP_TYPES_REFUSED,
+)
 from flagstream.wire import Captured, GroupChange, Rejection
 
 from .batch import Batch
@@ -64,13 +70,14 @@ class Ingest:
         progress: Progress,
         sink: RecordSink,
         warnings: Warnings,
+        seen: SeenEvents,
     ) -> None:
         self._view = view
         self._catalog = catalog
         self._sink = sink
         self._warnings = warnings
         self._in_flight = InFlight(progress)
-        self._planner = Planner(self._refuse_type)
+        self._planner = Planner(seen, self._refuse_type)
         self._refused_types: dict[tuple[int, str], None] = {}
 
     async def ingest(self, project_id: int, captured: Captured) -> Ingested:
@@ -90,6 +97,7 @@ class Ingest:
         self._report(project_id, plan.rejections, captured.received_ms)
         count = len(captured.events) + len(captured.rejections)
         EVENTS_ACCEPTED.inc(count - len(plan.rejections))
+        EVENTS_REPEATED.inc(plan.repeats)
         repeated = [position for each in plan.repeated for position in await settled(each)]
         return Ingested(
             positions=[*positions, *plan.batch.visible_after, *repeated],

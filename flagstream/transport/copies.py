@@ -12,14 +12,18 @@ from .kafka_layout import Layout
 logger = logging.getLogger(__name__)
 
 _MARKER = "layout.json"
-_OF_ROLE = {"all": ("tables", "views"), "worker": ("tables",), "api": ("views",)}
+_OF_ROLE = {
+    "all": ("tables", "views", "seen"),
+    "worker": ("tables",),
+    "api": ("views", "seen"),
+}
 
 
 def drop_copies_of_others(settings: Settings, layout: Layout) -> None:
     """
-    Drop tables and views that do not follow from just these topics: their offsets mean nothing.
+    Drop what does not follow from just these topics: their offsets mean nothing.
 
-    They are rebuilt from the changelogs.
+    Tables and views are rebuilt from the changelogs, which events were seen from the events.
 
     Raises:
         SettingsError: The data directory cannot be written.

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
-from flagstream.topics import APP_ID, partition_of
+from flagstream.topics import APP_ID, Topic, partition_of
 
 from . import kafka_offsets  # noqa: F401 -- mends its consumers
 from .kafka_connection import disconnected
@@ -227,19 +227,28 @@ class KafkaSink:
         """
         Append records; return once they are durable, in the order given.
 
+        Events are written last: who finds one in the log may rely on what follows from it.
+
         Raises:
             LogUnavailableError: Not all were acknowledged in time; some may still be written.
             BodyTooLargeError: A record exceeds :data:`MAX_RECORD_BYTES`.
         """
         try:
             async with asyncio.timeout(self._delivery_timeout_s):
-                sent = [await self._send(append) for append in appends]
-                written = await asyncio.gather(*sent)
+                written: dict[int, Any] = {}
+                for is_event in (False, True):
+                    sent = {
+                        index: await self._send(append)
+                        for index, append in enumerate(appends)
+                        if (append.topic is Topic.EVENTS) is is_event
+                    }
+                    written.update(zip(sent, await asyncio.gather(*sent.values()), strict=True))
         except MessageSizeTooLargeError as error:
             raise BodyTooLargeError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailableError(f"Kafka takes no writes: {error!r}") from error
-        return [Position(record.topic, record.partition, record.offset) for record in written]
+        records = (written[index] for index in range(len(appends)))
+        return [Position(record.topic, record.partition, record.offset) for record in records]
 
     async def _send(self, append: Append) -> asyncio.Future[Any]:
         partition = partition_of(append.key, self._partitions)

@@ -5,6 +5,7 @@ from .merging import Merge
 from .peers import Peers
 from .progress import Marks, Watermarks
 from .read_side import FollowedViews, Readers, ReadSide, open_store, views_path
+from .sightings import SeenEvents, SeenReplica
 from .state import StoredState
 from .store import ViewReplica, ViewStore
 from .swapping import SPARED_THRESHOLD
@@ -17,6 +18,8 @@ __all__ = [
     "Peers",
     "ReadSide",
     "Readers",
+    "SeenEvents",
+    "SeenReplica",
     "StoredCatalog",
     "StoredState",
     "ViewReplica",

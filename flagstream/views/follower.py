@@ -1,20 +1,22 @@
-"""Reads the changelogs of all tables into the views."""
+"""Reads topics into a store, for as long as the process runs."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from time import perf_counter
+from typing import Any, Generic, Protocol, TypeVar
 
 from flagstream.errors import LogError, ViewError
 from flagstream.ports import LogReader, LogRecord, TopicPartition
 from flagstream.telemetry import SKIPPED_RECORDS
+from flagstream.topics import Table
 
-from .merging import TABLES, Merge
-from .store import ViewStore
+from .store import Changes, ViewStore
 
 logger = logging.getLogger(__name__)
 
+_NAMES = {table.changelog: table.value for table in Table}
 _SLICE_S = 0.001
 # Nobody is answered before everything is read: longer slices cost less.
 _CATCH_UP_SLICE_S = 0.02
@@ -22,29 +24,66 @@ _RETRY_S = 1.0
 _TAIL_CHECK_S = 0.1
 
 
-class Follower:
+class Run(Protocol):
+    """A run of records, to be written at once."""
+
+    @property
+    def changes(self) -> Changes:
+        """New value by key, None to delete."""
+        ...
+
+    @property
+    def positions(self) -> Mapping[TopicPartition, int]:
+        """Next offset of each partition that had a record."""
+        ...
+
+    @property
+    def skipped(self) -> Sequence[LogRecord]:
+        """Records that could not be decoded."""
+        ...
+
+    def add(self, record: LogRecord) -> None:
+        """Take one record in; one that cannot be decoded only moves the position."""
+        ...
+
+
+R = TypeVar("R", bound=Run)
+
+
+class Follower(Generic[R]):
     """
-    Merges every changelog record into the store, a few milliseconds of work at a time.
+    Writes every record of some topics into the store, a few milliseconds of work at a time.
 
     Attributes:
-        caught_up: Set once everything is merged that was in the log when it began.
-        is_stuck: The store takes no writes at the moment, so the views grow old.
+        caught_up: Set once everything is written that was in the log when it began.
+        is_stuck: The store takes no writes at the moment, so that it grows old.
     """
 
     def __init__(
-        self, store: ViewStore, reader: LogReader, publish: Callable[[Merge], Awaitable[None]]
+        self,
+        store: ViewStore,
+        reader: LogReader,
+        topics: Sequence[str],
+        new_run: Callable[[], R],
+        publish: Callable[[R], Awaitable[None]],
+        *,
+        max_behind: int | None = None,
     ) -> None:
         """
         Prepare; :meth:`run` does the work.
 
         Args:
             publish: Called with everything that was written, before more is.
+            max_behind: Begin at most so many records before the end of each partition.
         """
         self.caught_up = asyncio.Event()
         self.is_stuck = False
         self._store = store
         self._reader = reader
+        self._topics = topics
+        self._new_run = new_run
         self._publish = publish
+        self._max_behind = max_behind
         self._positions: dict[TopicPartition, int] = {}
         self._ends: dict[TopicPartition, int] = {}
 
@@ -62,11 +101,11 @@ class Follower:
                     async for records in self._reader.follow(self._positions):
                         await self._apply(records)
                 except LogError as error:
-                    logger.warning("changelogs cannot be read", extra={"detail": str(error)})
+                    logger.warning("the log cannot be read", extra={"detail": str(error)})
                     await asyncio.sleep(_RETRY_S)
 
     async def _begin(self) -> None:
-        bounds = await self._reader.bounds(list(TABLES))
+        bounds = await self._reader.bounds(self._topics)
         stored = self._store.positions()
         if any(offset > bounds.get(place, (0, 0))[1] for place, offset in stored.items()):
             # Another log, or one that lost its end: what the views hold never happened in it.
@@ -74,10 +113,14 @@ class Follower:
             await asyncio.to_thread(self._store.reset)
             stored = {}
         self._positions = {
-            place: max(start, stored.get(place, start)) for place, (start, _) in bounds.items()
+            place: max(self._earliest(start, end), stored.get(place, start))
+            for place, (start, end) in bounds.items()
         }
         self._ends = {place: end for place, (_, end) in bounds.items()}
         self._note_progress()
+
+    def _earliest(self, start: int, end: int) -> int:
+        return start if self._max_behind is None else max(start, end - self._max_behind)
 
     async def _pass_missing_tails(self) -> None:
         """Do not wait for what compaction has removed from the end of a partition."""
@@ -103,37 +146,37 @@ class Follower:
 
     async def _apply(self, records: Sequence[LogRecord]) -> None:
         pending = iter(records)
-        while (merge := self._merge(pending)).positions:
-            await self._write(merge)
-            await self._publish(merge)
-            self._positions.update(merge.positions)
+        while (run := self._take(pending)).positions:
+            await self._write(run)
+            await self._publish(run)
+            self._positions.update(run.positions)
             self._note_progress()
             await asyncio.sleep(0)
 
-    def _merge(self, pending: Iterator[LogRecord]) -> Merge:
-        """Merge as many records as fit into a slice of time, at least one."""
-        merge = Merge(self._store.get)
+    def _take(self, pending: Iterator[LogRecord]) -> R:
+        """Take as many records as fit into a slice of time, at least one."""
+        run = self._new_run()
         slice_s = _SLICE_S if self.caught_up.is_set() else _CATCH_UP_SLICE_S
         deadline = perf_counter() + slice_s
         for record in pending:
-            merge.add(record)
+            run.add(record)
             if perf_counter() > deadline:
                 break
-        return merge
+        return run
 
-    async def _write(self, merge: Merge) -> None:
-        if merge.skipped:
-            first = merge.skipped[0]
+    async def _write(self, run: R) -> None:
+        if run.skipped:
+            first = run.skipped[0]
             position = f"{first.topic}/{first.partition}/{first.offset}"
             logger.error(
-                "changelog records cannot be decoded",
-                extra={"first": position, "count": len(merge.skipped)},
+                "records cannot be decoded",
+                extra={"first": position, "count": len(run.skipped)},
             )
-            for record in merge.skipped:
-                SKIPPED_RECORDS.labels(TABLES[record.topic].value).inc()
+            for record in run.skipped:
+                SKIPPED_RECORDS.labels(_NAMES.get(record.topic, record.topic)).inc()
         while True:
             try:
-                self._store.write(merge.changes, merge.positions)
+                self._store.write(run.changes, run.positions)
             except ViewError as error:
                 logger.warning("views take no writes", extra={"detail": str(error)})
                 self.is_stuck = True
@@ -142,3 +185,49 @@ class Follower:
             else:
                 self.is_stuck = False
                 return
+
+
+class Following:
+    """The task of a follower, from its start to its end."""
+
+    def __init__(self, follower: Follower[Any], name: str) -> None:
+        self._follower = follower
+        self._name = name
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
+        """
+        Begin.
+
+        Args:
+            ended: Called with the task when it is over.
+        """
+        self._task = asyncio.create_task(self._follower.run(), name=self._name)
+        self._task.add_done_callback(ended)
+
+    async def ready(self) -> None:
+        """Wait until everything is written that was in the log at the start."""
+        assert self._task is not None, "start() comes first"  # noqa: S101 -- for the reader
+        caught_up = asyncio.create_task(self._follower.caught_up.wait())
+        await asyncio.wait({caught_up, self._task}, return_when=asyncio.FIRST_COMPLETED)
+        caught_up.cancel()
+        if self._task.done():
+            await self._task
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the store is complete, followed, and takes what follows."""
+        is_running = self._task is not None and not self._task.done()
+        return is_running and self._follower.caught_up.is_set() and not self._follower.is_stuck
+
+    async def stop(self) -> None:
+        """End."""
+        await ended(self._task)
+
+
+async def ended(task: asyncio.Task[None] | None) -> None:
+    """Cancel a task and wait until it is over."""
+    if task is not None:
+        task.cancel()
+        with suppress(asyncio.CancelledError, Exception):
+            await task

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -12,9 +11,9 @@ from flagstream.settings import Settings
 from flagstream.topics import Table
 
 from .catalog import StoredCatalog
-from .follower import Follower
+from .follower import Follower, Following, ended
 from .layout import FORMAT
-from .merging import Merge
+from .merging import TABLES, Merge
 from .peers import Peers
 from .progress import Watermarks
 from .state import StoredState
@@ -88,10 +87,10 @@ class FollowedViews:
         self.progress = progress
         self._store = store
         self._changed = changed
-        self._follower = Follower(store, reader, self._publish)
-        self._peers = Peers(reader, self.progress, self._follower.is_followed)
+        follower = Follower(store, reader, list(TABLES), lambda: Merge(store.get), self._publish)
+        self._following = Following(follower, "views-follower")
+        self._peers = Peers(reader, self.progress, follower.is_followed)
         self._has_peers = bool(settings.broker_url)
-        self._following: asyncio.Task[None] | None = None
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -100,26 +99,19 @@ class FollowedViews:
 
         Start it before whatever writes changelogs: it compares what it has with the log's end.
         """
-        self._following = asyncio.create_task(self._follower.run(), name="views-follower")
-        self._following.add_done_callback(self._note_end)
+        self._following.start(self._note_end)
         if self._has_peers:
             self._looking = asyncio.create_task(self._peers.run(), name="views-peers")
             self._looking.add_done_callback(self._note_end)
 
     async def ready(self) -> None:
         """Wait until everything that was in the log at the start can be read."""
-        assert self._following is not None, "start() comes first"  # noqa: S101 -- for the reader
-        caught_up = asyncio.create_task(self._follower.caught_up.wait())
-        await asyncio.wait({caught_up, self._following}, return_when=asyncio.FIRST_COMPLETED)
-        caught_up.cancel()
-        if self._following.done():
-            await self._following
+        await self._following.ready()
 
     @property
     def is_ready(self) -> bool:
         """Whether the views are complete, followed, and take what follows."""
-        is_following = self._following is not None and not self._following.done()
-        return is_following and self._follower.caught_up.is_set() and not self._follower.is_stuck
+        return self._following.is_ready
 
     def sessions(self, after: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the encoded sessions behind a key."""
@@ -128,11 +120,8 @@ class FollowedViews:
     async def stop(self) -> None:
         """Let nobody in any more, stop following and close the views."""
         self.progress.close()
-        for task in (self._looking, self._following):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError, Exception):
-                    await task
+        await ended(self._looking)
+        await self._following.stop()
         self._store.close()
 
     async def _publish(self, merge: Merge) -> None:

@@ -42,8 +42,9 @@ class ViewReader(ABC):
     get: Callable[[bytes], bytes | None]
     _rdict: Rdict
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make_options: Callable[[], Options] | None = None) -> None:
         self._path = path
+        self._make_options = make_options or _options
 
     @abstractmethod
     def _open(self) -> Rdict: ...
@@ -109,14 +110,17 @@ class ViewStore(ViewReader):
     :meth:`recover`.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, make_options: Callable[[], Options] | None = None) -> None:
         """
         Open or create; a corrupt directory is dropped.
+
+        Args:
+            make_options: Of RocksDB, unless for what tables hold.
 
         Raises:
             LogLockedError: Another process holds the directory.
         """
-        super().__init__(path)
+        super().__init__(path, make_options)
         try:
             self._attach()
         except LogLockedError:
@@ -166,20 +170,22 @@ class ViewStore(ViewReader):
         self._attach()
 
     def _open(self) -> Rdict:
-        return open_rocks(self._path, _options(), ViewError)
+        return open_rocks(self._path, self._make_options(), ViewError)
 
 
 class ViewReplica(ViewReader):
     """The directory of a :class:`ViewStore` of another process, as far as :meth:`catch_up` went."""
 
-    def __init__(self, path: Path, own_path: Path) -> None:
+    def __init__(
+        self, path: Path, own_path: Path, make_options: Callable[[], Options] | None = None
+    ) -> None:
         """
         Prepare; it cannot be read before :meth:`recover`.
 
         Args:
             own_path: Directory for what RocksDB writes about this replica alone.
         """
-        super().__init__(path)
+        super().__init__(path, make_options)
         self._own_path = own_path
         self.get = self._refuse
 
@@ -196,7 +202,7 @@ class ViewReplica(ViewReader):
             raise ViewError(f"{self._path}: {error}") from error
 
     def _open(self) -> Rdict:
-        return open_secondary(self._path, self._own_path, _options(), ViewError)
+        return open_secondary(self._path, self._own_path, self._make_options(), ViewError)
 
 
 def _options() -> Options:

@@ -1,9 +1,17 @@
 """Several processes on one Kafka: workers that fold, API nodes that answer."""
 
+import asyncio
 import shutil
+import uuid
 
 import pytest
 
+from flagstream.scan import scan
+from flagstream.settings import Settings
+from flagstream.state.events import EventRecord
+from flagstream.topics import Topic
+from flagstream.transport.kafka import KafkaReader
+from flagstream.transport.kafka_connection import connection
 from tests.filters import group_filters
 from tests.server import START_TIMEOUT_S
 from tests.waiting import until
@@ -11,6 +19,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.broker
 FLAG = "gold-only"
 WORKER_GONE_TIMEOUT_S = 40.0  # a killed worker's partitions stand still until its session ends
+RETRY_PAUSE_S = 1.0  # of the most impatient client
 POSITION, STALE = "X-Flagstream-Position", "X-Flagstream-Stale"
 
 
@@ -87,6 +96,23 @@ class TestNodes:
         position = write(apis[1], "gold")
 
         assert (True, True) == read(apis[0], position)
+
+    async def test_an_event_comes_to_both(self, kafka, apis):
+        """
+        A retry that comes to another node than the first attempt, when clients come back, is known.
+        """
+        sent = str(uuid.uuid4())
+        event = {"event": "$pageview", "distinct_id": "user-1", "uuid": sent}
+        body = {"api_key": apis[0].token, "batch": [event]}
+        assert 200 == apis[0].request("POST", "/batch/", body).status
+        await asyncio.sleep(RETRY_PAUSE_S)
+        assert 200 == apis[1].request("POST", "/batch/", body).status
+
+        settings = Settings(broker_url=kafka.url)
+        async with KafkaReader(connection(settings), settings.partitions) as log:
+            records = [record async for record in scan(log, Topic.EVENTS)]
+        uuids = [EventRecord.from_bytes(record.value).uuid for record in records]
+        assert 1 == uuids.count(sent)
 
     def test_a_worker_dies(self, workers, apis):
         """

@@ -5,11 +5,11 @@ import time
 
 import pytest
 
-from flagstream.errors import LogUnavailableError
+from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append
 from flagstream.settings import Settings
 from flagstream.topics import Topic
-from flagstream.transport.kafka import KafkaReader, KafkaSink
+from flagstream.transport.kafka import MAX_RECORD_BYTES, KafkaReader, KafkaSink
 from flagstream.transport.kafka_connection import connection
 from flagstream.transport.kafka_topics import create_topics
 
@@ -62,6 +62,23 @@ class TestKafkaSink:
 
         assert waited_s < BOUND_S + 1
         assert ("before", "after") == (values[0].decode(), values[-1].decode())
+
+    async def test_events_come_last(self, kafka, sink):
+        """
+        Where a change of state cannot be written, its event is not in the log either: whoever
+        finds the event takes the client's next attempt for a repetition.
+        """
+        event = Append(Topic.EVENTS, b"key", b"event")
+        change = Append(Topic.GROUP_UPDATES, b"key", bytes(MAX_RECORD_BYTES))
+
+        with pytest.raises(BodyTooLargeError):
+            await sink.append([event, change])
+        assert [] == await values_in(kafka)
+
+        small = Append(Topic.GROUP_UPDATES, b"key", b"change")
+        places = [each.topic for each in await sink.append([event, small, event])]
+        assert [Topic.EVENTS, Topic.GROUP_UPDATES, Topic.EVENTS] == places
+        assert [b"event", b"event"] == await values_in(kafka)
 
     @staticmethod
     async def is_taken(sink):

@@ -1,5 +1,6 @@
 """What the log of a stopped server holds, and what is put there past its checks."""
 
+from collections import Counter
 from pathlib import Path
 
 from flagstream.ports import Append, LogRecord
@@ -21,10 +22,15 @@ async def stored_records(data_dir: Path, topic: str) -> list[LogRecord]:
         await close_log(log)
 
 
+async def stored_uuids(data_dir: Path) -> Counter[str]:
+    """Count the events by uuid."""
+    records = await stored_records(data_dir, Topic.EVENTS)
+    return Counter(EventRecord.from_bytes(record.value or b"").uuid for record in records)
+
+
 async def stored_events(data_dir: Path) -> set[str]:
     """Read the uuids of all events."""
-    records = await stored_records(data_dir, Topic.EVENTS)
-    return {EventRecord.from_bytes(record.value or b"").uuid for record in records}
+    return set(await stored_uuids(data_dir))
 
 
 async def append_raw(data_dir: Path, topic: Topic, key: bytes, value: bytes) -> None:

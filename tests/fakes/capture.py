@@ -8,7 +8,7 @@ from flagstream.ingest import Ingest, Ingested, WarningSamples
 from flagstream.ports import ProjectSettings, ProjectSnapshot
 from flagstream.wire import parse_capture
 from tests.fakes.sink import FoldedLog
-from tests.fakes.views import FakeCatalog
+from tests.fakes.views import FakeCatalog, FakeSeen
 
 PROJECT_ID = 1
 NOW_MS = 1_767_607_200_000
@@ -34,8 +34,14 @@ class Capturing:
         self.log = log
         self.catalog = LogCatalog(log)
         self.warnings = WarningSamples()
+        self.seen = FakeSeen()
         self.ingest = Ingest(
-            view=log, catalog=self.catalog, progress=log, sink=log, warnings=self.warnings
+            view=log,
+            catalog=self.catalog,
+            progress=log,
+            sink=log,
+            warnings=self.warnings,
+            seen=self.seen,
         )
         self._received_ms = (NOW_MS + 100 * number for number in count())
 

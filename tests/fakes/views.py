@@ -273,3 +273,10 @@ class FakeWarnings:
 
     def latest(self, project_id: int) -> Sequence[IngestionWarning]:
         return self.samples if project_id == PROJECT.id else []
+
+
+class FakeSeen(set[tuple[int, str]]):
+    """The events that the log has had, by project and uuid."""
+
+    def has(self, project_id: int, uuid: str) -> bool:
+        return (project_id, uuid) in self

@@ -10,6 +10,7 @@ from tests.fakes.views import (
     FakeDeadLetters,
     FakeDefinitionsLog,
     FakeProjects,
+    FakeSeen,
     FakeView,
     FakeWarnings,
 )
@@ -43,6 +44,7 @@ class World:
             projects=FakeProjects(),
             dead_letters=self.dead_letters,
             warnings=self.warnings,
+            seen=FakeSeen(),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: NOW_MS,
         )

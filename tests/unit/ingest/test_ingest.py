@@ -12,6 +12,7 @@ from flagstream.topics import Topic, key_parts, record_key
 from tests.fakes.capture import NOW_MS, PROJECT_ID, Capturing, event, group_identify, in_groups
 
 UUID = "00000000-0000-4000-8000-000000000001"
+OTHER_UUID = "00000000-0000-4000-8000-000000000002"
 
 
 def keys(log, topic):
@@ -408,6 +409,17 @@ class TestRetries:
         await Capturing(log).send(repeated)
 
         assert before == len(log.appended)
+
+    async def test_seen_elsewhere(self, log, capturing):
+        """
+        What the log has had is not appended again, whoever took it; it is answered as accepted.
+        """
+        capturing.seen.add((PROJECT_ID, UUID))
+
+        answer = await capturing.send(event(uuid=UUID), event(uuid=OTHER_UUID))
+
+        assert ([], False) == (answer.rejections, answer.is_empty)
+        assert [OTHER_UUID] == [each.uuid for each in log.records(Topic.EVENTS)]
 
     async def test_left_out_and_retried_late(self, log, capturing):
         """

@@ -15,9 +15,10 @@ from flagstream.state.groups import GroupUpdate
 from flagstream.state.merge import REDUCERS
 from flagstream.state.sessions import SessionState, SessionUpdate
 from flagstream.topics import Table, record_key
-from flagstream.views import ViewStore, open_store, read_side
+from flagstream.views import Merge, ViewStore, open_store, read_side
 from flagstream.views.follower import Follower
 from flagstream.views.layout import POSITION, active_entries, range_of
+from flagstream.views.merging import TABLES
 from tests.fakes.log import FakeLog
 
 NAMES = st.sampled_from(["plan", "seats"])
@@ -81,7 +82,7 @@ async def follow(store, log):
     async def publish(merge):
         pass
 
-    follower = Follower(store, log, publish)
+    follower = Follower(store, log, list(TABLES), lambda: Merge(store.get), publish)
     following = asyncio.create_task(follower.run())
     await asyncio.wait_for(follower.caught_up.wait(), 10)
     following.cancel()
@@ -193,7 +194,7 @@ class TestResuming:
         await follow(store, log)
 
         assert [(Table.GROUPS, b'[1,"org","b"]')] == list(stored(store))
-        assert ["changelog records cannot be decoded"] == warnings()
+        assert ["records cannot be decoded"] == warnings()
 
 
 class TestStore:
