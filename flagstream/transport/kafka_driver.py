@@ -10,7 +10,10 @@ from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
 from faust.stores import STORES
+from faust.tables.recovery import RebalanceAgain, ServiceStopped
+from faust.tables.recovery import Recovery as StockRecovery
 from faust.transport.drivers import TRANSPORTS
 from faust.transport.drivers import aiokafka as stock
 from faust.types import TP
@@ -21,12 +24,13 @@ from flagstream import telemetry
 from flagstream.settings import Settings
 from flagstream.topics import topic_specs
 
+from . import overrides
 from .embedded import install
 from .kafka import MAX_RECORD_BYTES
 from .kafka_changelog import Changelogs
 from .kafka_connection import REQUEST_TIMEOUT_S, SCHEME, connection
 from .kafka_store import KafkaStore
-from .overrides import Overrides, TableManager, check_faust
+from .overrides import Overrides, check_faust
 from .store import Store
 from .table import KafkaTable
 
@@ -37,6 +41,8 @@ _FETCH_MAX_WAIT_MS = 100
 _UNPOSITIONED_FETCH_S = 0.1
 # So that a source with a hole of its own does not keep the broker busy.
 _HOLE_PAUSE_S = 1.0
+# So that brokers that are down are not asked over and over.
+_RECOVERY_PAUSE_S = 1.0
 _BATCH_BYTES = 262_144
 _SESSION_TIMEOUT_S = 10.0
 # Messages that are handed over before others have a turn.
@@ -85,6 +91,37 @@ def _credentials(connected: Mapping[str, Any]) -> faust.auth.Credentials | None:
             ssl_context=context,
         )
     return None if context is None else faust.SSLCredentials(context)
+
+
+class Recovery(StockRecovery):
+    """
+    Recovery of tables that begins anew where a broker does not answer in time.
+
+    Faust takes a step that timed out for its own end: it never recovers a table again, and the
+    worker stays in its group, keeps its partitions and folds nothing.
+    """
+
+    async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109 -- Faust's signature
+        try:
+            await super()._wait(coro, timeout)
+        except (ServiceStopped, KafkaError) as error:
+            if self.should_stop:
+                raise
+            self.log.warning("Recovery begins anew: %r", error)
+            await self.sleep(_RECOVERY_PAUSE_S)
+            self.signal_recovery_start.set()
+            raise RebalanceAgain from error
+
+
+class TableManager(overrides.TableManager):
+    """Has tables recovered by :class:`Recovery`."""
+
+    @property
+    def recovery(self) -> Recovery:
+        """Call the service, made when it is first asked for."""
+        if self._recovery is None:
+            self._recovery = Recovery(self.app, self, beacon=self.beacon, loop=self.loop)
+        return cast(Recovery, self._recovery)
 
 
 class ConsumerThread(stock.AIOKafkaConsumerThread):
