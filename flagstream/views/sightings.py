@@ -8,7 +8,6 @@ from pathlib import Path
 from struct import Struct
 from time import monotonic
 from typing import Self
-from uuid import UUID
 
 import msgspec
 from rocksdict import (
@@ -38,7 +37,8 @@ _MAX_BYTES = 32 * 1024 * _MIB
 _MAX_BEHIND = 100_000
 _LOOK_S = 0.05
 _HOUR_S = 3_600
-_key = Struct(">cQ16s")
+_BEGINNING, _UUID_CHARS = b'{"uuid":"', 36
+_head = Struct(">cQ")
 
 
 class _Sighting(msgspec.Struct, frozen=True):
@@ -57,14 +57,21 @@ class Sightings:
         """Note one event; one that cannot be decoded only moves the position."""
         self.positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
         try:
-            uuid = msgspec.json.decode(record.value or b"", type=_Sighting).uuid
-            self.changes[_seen(int(key_parts(record.key)[0]), uuid)] = b""
+            self.changes[_seen(int(key_parts(record.key)[0]), _uuid(record.value or b""))] = b""
         except (ValueError, IndexError):
             self.skipped.append(record)
 
 
+def _uuid(event: bytes) -> str:
+    # As we write it; decoding all of it would cost ten times that.
+    if event.startswith(_BEGINNING):
+        return event[len(_BEGINNING) : len(_BEGINNING) + _UUID_CHARS].decode()
+    return msgspec.json.decode(event, type=_Sighting).uuid
+
+
 def _seen(project_id: int, uuid: str) -> bytes:
-    return _key.pack(b"e", project_id, UUID(uuid).bytes)
+    # Not by uuid.UUID, which costs more than the look-up.
+    return _head.pack(b"e", project_id) + bytes.fromhex(uuid.replace("-", ""))
 
 
 class SightingStore(ViewStore):

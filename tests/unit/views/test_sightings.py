@@ -73,6 +73,17 @@ class TestSeenEvents:
         assert seen.has(1, after)
         assert [0, 1] == [next(iter(positions.values())) for positions in log.followed]
 
+    async def test_however_it_is_written(self, opened, log):
+        """
+        Members may be in any order: other versions wrote events, too.
+        """
+        sent = str(uuid.uuid4())
+        log.append(Topic.EVENTS, b"[1]", b'{"event":"ev","uuid":"%s"}' % sent.encode())
+
+        seen = await opened()
+
+        assert seen.has(1, sent)
+
     async def test_no_events(self, opened, send, log, caplog):
         """
         Records that are no events are passed over, and named.
