@@ -62,6 +62,7 @@ class Report:
             invariants by name, and the answers to requests for flags: those that differed between
             nodes, and those that failed.
         pauses_s: By what was done, how long a partition with a backlog stood still.
+        backlogs: By what was done, the most changes that were not committed.
     """
 
     seed: int
@@ -70,6 +71,7 @@ class Report:
         default_factory=lambda: {name: [] for name in (*INVARIANTS, "answers", "flags")}
     )
     pauses_s: dict[str, float] = field(default_factory=dict)
+    backlogs: dict[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -79,7 +81,12 @@ class Report:
 
 @dataclass
 class Chaos:
-    """Rounds on one cluster."""
+    """
+    Rounds on one cluster.
+
+    Attributes:
+        load_s: How long the load of the last round lasted, in seconds.
+    """
 
     cluster: Cluster
     load: Load
@@ -87,6 +94,7 @@ class Chaos:
     report: Report
     chance: random.Random
     is_compacted: bool = False
+    load_s: float = 0.0
 
     def prepare(self) -> None:
         """Make the flags and the type of the groups."""
@@ -110,12 +118,16 @@ class Chaos:
                 "compacted": self.is_compacted,
                 "seconds": round(time.monotonic() - began_s),
                 "acknowledged": len(self.load.acknowledged) - acknowledged,
+                "acknowledged_per_s": round(
+                    (len(self.load.acknowledged) - acknowledged) / self.load_s, 1
+                ),
                 "asked": self.load.asked,
                 "seen": sum(map(len, self.load.seen.values())),
                 "refused_requests": self.load.refused,
                 "problems": self.report.count,
             }
         )
+        self.report.backlogs = dict(self.watch.backlogs)
         self.report.pauses_s = {name: round(s, 1) for name, s in self.watch.pauses.items()}
         print(json.dumps(self.report.rounds[-1]), file=sys.stderr, flush=True)
 
@@ -123,6 +135,7 @@ class Chaos:
         supervising = asyncio.create_task(self._supervise())
         try:
             async with self.watch.running():
+                began_s = time.monotonic()
                 async with self.load.running():
                     for fault in faults:
                         self.watch.doing = "nothing"
@@ -132,6 +145,7 @@ class Chaos:
                         await asyncio.sleep(self.chance.uniform(*CALM_S))
                     await asyncio.to_thread(self.cluster.start)
                     await asyncio.sleep(CALM_S[0])
+                self.load_s = time.monotonic() - began_s
                 await self._catch_up()
         finally:
             supervising.cancel()

@@ -37,12 +37,14 @@ class Watch:
             right behind it.
         went_back: Commits that were lower than one before.
         pauses: By what was done last, how long a partition with a backlog stood still, in seconds.
+        backlogs: By what was done last, the most records that were not committed.
     """
 
     url: str
     commits: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     went_back: list[str] = field(default_factory=list)
     pauses: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    backlogs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     doing: str = "start"
 
     def __post_init__(self) -> None:
@@ -89,6 +91,8 @@ class Watch:
                 self._moved_s[place] = now_s
             paused_s = now_s - self._moved_s.setdefault(place, now_s)
             self.pauses[self.doing] = max(self.pauses[self.doing], paused_s)
+        behind = sum(bounds[place][1] - offset for place, offset in committed.items())
+        self.backlogs[self.doing] = max(self.backlogs[self.doing], behind)
 
     def backlog(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         """Count, by partition, what was not seen committed of everything before *ends*."""
