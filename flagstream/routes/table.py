@@ -13,6 +13,7 @@ from . import (
     definitions,
     flags,
     group_changes,
+    group_properties,
     groups,
     health,
     history,
@@ -27,7 +28,8 @@ from .responses import Handler
 
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
-    *(management, cohorts, groups, group_changes, persons, history, operations, health),
+    *(management, cohorts, groups, group_changes, group_properties, persons, history),
+    *(operations, health),
 )
 
 
