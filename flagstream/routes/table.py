@@ -12,6 +12,7 @@ from . import (
     cohorts,
     definitions,
     flags,
+    group_activity,
     group_changes,
     group_properties,
     groups,
@@ -29,7 +30,7 @@ from .responses import Handler
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
     *(management, cohorts, groups, group_changes, group_properties, persons, history),
-    *(operations, health),
+    *(group_activity, operations, health),
 )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from flagstream.api import Services
 from flagstream.settings import Settings
+from tests.fakes.log import FakeLog
 from tests.fakes.views import (
     FakeAdmission,
     FakeCatalog,
@@ -27,6 +28,7 @@ class World:
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
     admission: FakeAdmission = field(default_factory=FakeAdmission)
     warnings: FakeWarnings = field(default_factory=FakeWarnings)
+    topics: FakeLog = field(default_factory=lambda: FakeLog(partitions=3))
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
 
@@ -37,6 +39,7 @@ class World:
         return Services(
             settings=self.settings,
             sink=self.log,
+            reader=self.topics,
             view=self.view,
             catalog=self.catalog,
             progress=self.log,
