@@ -11,6 +11,7 @@ from . import (
     capture,
     cohorts,
     definitions,
+    events,
     flags,
     group_activity,
     group_changes,
@@ -30,7 +31,7 @@ from .responses import Handler
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
     *(management, cohorts, groups, group_changes, group_properties, persons, history),
-    *(group_activity, operations, health),
+    *(group_activity, events, operations, health),
 )
 
 
