@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from flagstream.flags import Steps
-from flagstream.ports import Search, StateView
+from flagstream.ports import Person, Search, StateView
 from flagstream.state.groups import GroupState
 
 MAX_EXAMINED = 20_000
@@ -37,6 +37,17 @@ def each_group(
 
     def read(after: str | None) -> tuple[Sequence[tuple[str, GroupState]], str | None]:
         return view.groups(project_id, group_type, search=_ALL, after=after, limit=_STEP)
+
+    return (yield from _walk(read, take))
+
+
+def each_person(
+    view: StateView, project_id: int, take: Callable[[Person], None]
+) -> Steps[Examined]:
+    """Hand over the persons, in the order of the ids that stay."""
+
+    def read(after: str | None) -> tuple[Sequence[Person], str | None]:
+        return view.persons(project_id, search=_ALL, after=after, limit=_STEP)
 
     return (yield from _walk(read, take))
 

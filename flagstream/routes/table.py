@@ -12,6 +12,7 @@ from . import (
     cohorts,
     definitions,
     events,
+    flag_evaluations,
     flags,
     group_activity,
     group_changes,
@@ -30,6 +31,8 @@ from .responses import Handler
 
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
+    # Before the addresses of single flags, which theirs would be taken for.
+    flag_evaluations,
     *(management, cohorts, groups, group_changes, group_properties, persons, history),
     *(group_activity, events, operations, health),
 )

@@ -96,6 +96,10 @@ class TestCreate:
 
         assert "$.active" == error["attr"]
         assert (True, False) == (flag["archived"], flag["active"])
+        assert "$.active" == (await patch(client, flag["id"], 400, active=True))["attr"]
+        restored = await patch(client, flag["id"], active=True, archived=False)
+        assert (False, True) == (restored["archived"], restored["active"])
+        assert "$.active" == (await patch(client, flag["id"], 400, archived=True))["attr"]
 
     async def test_shorthand(self, client):
         """
@@ -207,22 +211,31 @@ class TestRead:
 
     async def test_filters(self, client):
         """
-        The list narrows by a part of key or name, and by state.
+        The list narrows by a part of key or name, by state, and by kind.
         """
+        variants = [{"key": "a", "rollout_percentage": 100}]
         await create(client, key="alpha", name="One", tags=["x", "y"])
+        await create(client, key="gamma", filters={"multivariate": {"variants": variants}})
+        await create(client, key="delta", active=False, archived=True, is_remote_configuration=True)
         await create(
             client, key="beta", name="Two", active=False, tags=["x"], evaluation_runtime="server"
         )
         expected = {
             "search=LPH": ["alpha"],
             "search=two": ["beta"],
-            "active=true": ["alpha"],
-            "active=false": ["beta"],
+            "active=true": ["gamma", "alpha"],
+            "active=false": ["beta", "delta"],
+            "archived=true": ["delta"],
+            "archived=false": ["beta", "gamma", "alpha"],
+            "type=boolean": ["beta", "delta", "alpha"],
+            "type=multivariant": ["gamma"],
+            "type=experiment": [],
+            "type=remote_config": ["delta"],
             "evaluation_runtime=server": ["beta"],
             "tags=x": ["beta", "alpha"],
             "tags=x,y": ["alpha"],
             'tags=["x","y"]': ["alpha"],
-            "tags=": ["beta", "alpha"],
+            "tags=": ["beta", "delta", "gamma", "alpha"],
         }
 
         found = {}
@@ -232,7 +245,11 @@ class TestRead:
         assert expected == found
 
     @pytest.mark.parametrize(
-        "query", ["limit=0", "limit=x", "limit=9999", "offset=-1", "active=2", "tags=[5]", "tags=["]
+        "query",
+        [
+            *("limit=0", "limit=x", "limit=9999", "offset=-1", "active=2", "tags=[5]", "tags=["),
+            *("archived=x", "type=any", "evaluation_runtime=edge"),
+        ],
     )
     async def test_bad_pages(self, client, query):
         """
