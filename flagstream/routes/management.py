@@ -1,13 +1,11 @@
-"""Feature flags and the settings of a project, for holders of the secret key."""
+"""Feature flags, for holders of the secret key."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
 
 from flagstream.management import READ_ONLY, dependents, find_flag
-from flagstream.ports import Project, ProjectSettings
 
 from . import keys
 from .auth import editor_of, project_of_key
@@ -95,32 +93,10 @@ def flag_document(row: Row) -> dict[str, Any]:
     return {"archived": False, **READ_ONLY, **row, "status": _status(row)}
 
 
-async def get_project(request: web.Request) -> web.Response:
-    """Read a project with its settings."""
-    project = project_of_key(request)
-    settings = request.app[keys.CATALOG].project(project.id).settings
-    return json_response(settings_document(project, settings))
-
-
-async def update_project(request: web.Request) -> web.Response:
-    """Change the named settings of a project."""
-    project, editor = project_of_key(request), editor_of(request)
-    body = await read_object(request)
-    settings = await request.app[keys.MANAGEMENT].update_settings(editor, body)
-    return json_response(settings_document(project, settings))
-
-
-def settings_document(project: Project, settings: ProjectSettings) -> dict[str, Any]:
-    """Show a project with its settings."""
-    return {"id": project.id, "api_token": project.token, **asdict(settings)}
-
-
 routes = tuple(
     definition
     for root in API_ROOTS
     for definition in (
-        *route("GET", root, get_project),
-        *route("PATCH", root, update_project),
         *route("GET", f"{root}/feature_flags", list_flags),
         *route("POST", f"{root}/feature_flags", create_flag),
         *route("GET", f"{root}/feature_flags/{{id}}", get_flag),

@@ -24,6 +24,7 @@ from . import (
     management,
     operations,
     persons,
+    projects,
     remote_config,
 )
 from .errors import guarded, not_allowed, not_found
@@ -33,7 +34,7 @@ _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
     # Before the addresses of single flags, which theirs would be taken for.
     flag_evaluations,
-    *(management, cohorts, groups, group_changes, group_properties, persons, history),
+    *(projects, management, cohorts, groups, group_changes, group_properties, persons, history),
     *(group_activity, events, operations, health),
 )
 

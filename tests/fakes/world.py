@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from flagstream.api import Services
+from flagstream.ports import Projects
 from flagstream.settings import Settings
 from tests.fakes.log import FakeLog
 from tests.fakes.views import (
@@ -35,7 +36,7 @@ class World:
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view)
 
-    def services(self) -> Services:
+    def services(self, projects: Projects | None = None) -> Services:
         return Services(
             settings=self.settings,
             sink=self.log,
@@ -44,7 +45,7 @@ class World:
             catalog=self.catalog,
             progress=self.log,
             admission=self.admission,
-            projects=FakeProjects(),
+            projects=projects or FakeProjects(),
             dead_letters=self.dead_letters,
             warnings=self.warnings,
             seen=FakeSeen(),
