@@ -31,6 +31,7 @@ class Services:
     What HTTP needs from the rest of the process.
 
     Attributes:
+        reader: Of what the log holds, for lists of what was written last.
         is_ready: Whether recovered and caught up; until then everything but health answers 503.
         is_alive: False where only a new start helps.
         clock_ms: Unix milliseconds now.
@@ -40,6 +41,7 @@ class Services:
 
     settings: Settings
     sink: ports.RecordSink
+    reader: ports.TopicReader
     view: ports.StateView
     catalog: ports.Catalog
     progress: ports.Progress
@@ -83,6 +85,7 @@ def create_app(services: Services) -> web.Application:
     )
     app[keys.SETTINGS] = services.settings
     app[keys.SINK] = services.sink
+    app[keys.READER] = services.reader
     app[keys.VIEW] = services.view
     app[keys.CATALOG] = services.catalog
     app[keys.PROGRESS] = services.progress

@@ -93,6 +93,7 @@ def services(
     return Services(
         settings=settings,
         sink=sink,
+        reader=reader,
         view=reads.state,
         catalog=reads.catalog,
         progress=reads.progress,

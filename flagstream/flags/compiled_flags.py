@@ -66,6 +66,7 @@ class CompiledFlags:
     Attributes:
         keys: Of the flags, in order.
         problems: By flag key, what is wrong with the definitions that cannot be read.
+        looks_at_person: Some flag looks at the person, be it for the identifier alone.
         needs_person: Something that is stored of the person can change an answer.
         person_names: The properties of the person that are looked at.
         group_types: Names of the types whose groups some flag looks at.
@@ -170,10 +171,10 @@ class CompiledFlags:
         self._group_slots = tuple(
             (places[slot], slot) for slot in sorted(looked_at & places.keys())
         )
-        self._looks_at_person = not looked_at.isdisjoint({PERSON, DEVICE})
+        self.looks_at_person = not looked_at.isdisjoint({PERSON, DEVICE})
         self._looks_at_group_key = any("$group_key" in reads.get(slot, ()) for slot in places)
         self._looks_at_time = needs.is_timed
-        self._looks_beyond_groups = self._looks_at_person or self._looks_at_time
+        self._looks_beyond_groups = self.looks_at_person or self._looks_at_time
         self.person_names = reads.get(PERSON, frozenset[str]())
         self._adds_to_person = not self.person_names.isdisjoint({"distinct_id", *INITIAL})
         self.group_types = frozenset(name for name, _ in self._group_slots)
@@ -283,7 +284,7 @@ class CompiledFlags:
             keys: Of the flags to evaluate; unknown ones are passed over. None is all.
         """
         request = EMPTY.copy()
-        if self._looks_at_person:
+        if self.looks_at_person:
             request[PERSON] = (context.person_properties, utf8(context.distinct_id))
             if context.device_id:
                 request[DEVICE] = (context.person_properties, utf8(context.device_id))

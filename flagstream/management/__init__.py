@@ -1,9 +1,15 @@
 """Changing definitions: the service behind the API, the console and the command line."""
 
 from .bodies import iso_time
-from .cohort_rows import COHORT_DEFINING, COHORT_READ_ONLY, changed_cohort_row, new_cohort_row
+from .cohort_rows import (
+    COHORT_DEFINING,
+    COHORT_READ_ONLY,
+    changed_cohort_row,
+    check_static,
+    new_cohort_row,
+)
 from .history import Entry, entries
-from .references import cycles, dependents, named_cohorts
+from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .service import Management, find_cohort, find_flag
 from .writer import Editor, Turn, alone
@@ -20,6 +26,8 @@ __all__ = [
     "alone",
     "changed_cohort_row",
     "changed_row",
+    "check_flag",
+    "check_static",
     "cycles",
     "dependents",
     "entries",

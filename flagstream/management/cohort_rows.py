@@ -121,13 +121,23 @@ def with_members(row: Row, members: Sequence[str], *, now_ms: int) -> dict[str, 
     Raises:
         InvalidRequestError: The cohort is not static.
     """
+    check_static(row)
+    return changed_cohort_row(row, {"members": members}, now_ms=now_ms)
+
+
+def check_static(row: Row) -> None:
+    """
+    Check that who is in a cohort is listed.
+
+    Raises:
+        InvalidRequestError: Its filters say it.
+    """
     if not row["is_static"]:
         raise InvalidRequestError(
             "members: the cohort is not static, its filters say who is in it",
             code="not_static",
             attr="members",
         )
-    return changed_cohort_row(row, {"members": members}, now_ms=now_ms)
 
 
 def _given(body: Row) -> dict[str, Any]:

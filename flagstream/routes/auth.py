@@ -35,10 +35,13 @@ def project_of_key(request: web.Request) -> Project:
 
 def editor_of(request: web.Request) -> Editor:
     """Read who makes a change; as :func:`project_of_key`."""
-    project, key = project_of_key(request), bearer(request)
+    return Editor(project_of_key(request).id, masked(bearer(request)))
+
+
+def masked(key: str) -> str:
+    """Write a secret key so that who has it knows it again, and nobody else learns it."""
     # Of a short one its end would be too much.
-    shown = f"…{key[-_SHOWN_CHARS:]}" if len(key) >= _LONG_CHARS else "the secret key"
-    return Editor(project.id, shown)
+    return f"…{key[-_SHOWN_CHARS:]}" if len(key) >= _LONG_CHARS else "the secret key"
 
 
 def bearer(request: web.Request) -> str:

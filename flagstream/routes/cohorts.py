@@ -7,7 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from flagstream.errors import InvalidDefinitionError, Problem
-from flagstream.management import COHORT_READ_ONLY, find_cohort
+from flagstream.management import COHORT_READ_ONLY, check_static, find_cohort
 
 from . import keys
 from .auth import editor_of, project_of_key
@@ -50,6 +50,21 @@ async def get_cohort(request: web.Request) -> web.Response:
     snapshot = request.app[keys.CATALOG].project(project.id)
     row = find_cohort(snapshot, cohort_id(request))
     return json_response({**cohort_document(row), "members": row["members"]})
+
+
+async def list_members(request: web.Request) -> web.Response:
+    """List the members of a static cohort, in the order in which they were added."""
+    project = project_of_key(request)
+    row = find_cohort(request.app[keys.CATALOG].project(project.id), cohort_id(request))
+    check_static(row)
+    index = row.get("group_type_index")
+
+    def document(member: str) -> Row:
+        if index is None:
+            return {"type": "person", "id": member, "distinct_ids": [member]}
+        return {"type": "group", "id": member, "group_type_index": index, "group_key": member}
+
+    return json_response(list_document(request, row["members"], document))
 
 
 async def update_cohort(request: web.Request) -> web.Response:
@@ -122,6 +137,7 @@ routes = tuple(
         *route("GET", f"{root}/cohorts/{{id}}", get_cohort),
         *route("PATCH", f"{root}/cohorts/{{id}}", update_cohort),
         *route("PUT", f"{root}/cohorts/{{id}}", update_cohort),
+        *route("GET", f"{root}/cohorts/{{id}}/persons", list_members),
         *route("POST", f"{root}/cohorts/{{id}}/add_members", add_members),
         *route("POST", f"{root}/cohorts/{{id}}/remove_members", remove_members),
         # PostHog's own is a PATCH.

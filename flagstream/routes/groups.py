@@ -75,8 +75,7 @@ async def list_refused_types(request: web.Request) -> web.Response:
 async def list_groups(request: web.Request) -> web.Response:
     """List the groups of one type in the order of their keys, a hundred a page."""
     project = project_of_key(request)
-    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
-    group_type = type_of_index(request, project, index)
+    index, group_type = asked_type(request, project)
     # Both narrow by a part of the key; `search` also looks at what lists show.
     part = request.query.get("search") or ""
     key_part = (request.query.get("group_key") or "").lower()
@@ -127,8 +126,7 @@ def named_group(request: web.Request, project: Project) -> NamedGroup:
         InvalidRequestError: The query names none.
         NotFoundError: It is not known.
     """
-    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
-    group_type = type_of_index(request, project, index)
+    index, group_type = asked_type(request, project)
     group_key = request.query.get("group_key")
     if not group_key:
         raise InvalidRequestError("group_key: expected a group's key", attr="group_key")
@@ -136,6 +134,18 @@ def named_group(request: web.Request, project: Project) -> NamedGroup:
     if group is None:
         raise NotFoundError("There is no group with this key.")
     return NamedGroup(index, group_type, group_key, group)
+
+
+def asked_type(request: web.Request, project: Project) -> tuple[int, str]:
+    """
+    Find the group type whose index the query names.
+
+    Raises:
+        InvalidRequestError: The query names none.
+        NotFoundError: It is not known.
+    """
+    index = bounded_int(request, "group_type_index", default=None, lowest=0, highest=MAX_TYPES - 1)
+    return index, type_of_index(request, project, index)
 
 
 def type_of_index(request: web.Request, project: Project, index: int) -> str:

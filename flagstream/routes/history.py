@@ -14,8 +14,9 @@ from . import keys
 from .auth import editor_of, project_of_key
 from .bodies import read_object
 from .cohorts import cohort_document, cohort_id
-from .management import flag_document, flag_id, settings_document
+from .management import flag_document, flag_id
 from .pages import API_ROOTS, list_document
+from .projects import settings_document
 from .responses import json_response, route
 
 _SCOPES = {Kind.FLAG: "FeatureFlag", Kind.COHORT: "Cohort", Kind.PROJECT: "Project"}

@@ -14,6 +14,7 @@ from flagstream.ports import (
     Projects,
     RecordSink,
     StateView,
+    TopicReader,
     Warnings,
 )
 from flagstream.settings import Settings
@@ -27,6 +28,7 @@ FLAGS = web.AppKey("flags", FlagService)
 
 # Annotated instead of passed a type: protocols are abstract.
 SINK: web.AppKey[RecordSink] = web.AppKey("sink")
+READER: web.AppKey[TopicReader] = web.AppKey("reader")
 VIEW: web.AppKey[StateView] = web.AppKey("view")
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog")
 PROGRESS: web.AppKey[Progress] = web.AppKey("progress")

@@ -1,23 +1,19 @@
-"""Feature flags and the settings of a project, for holders of the secret key."""
+"""Feature flags, for holders of the secret key."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
-from flagstream.errors import InvalidFieldError, InvalidRequestError, quote
 from flagstream.management import READ_ONLY, dependents, find_flag
-from flagstream.ports import Project, ProjectSettings
 
 from . import keys
 from .auth import editor_of, project_of_key
 from .bodies import read_object
+from .flag_filters import matching_flags
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
 
-_STATES = {"true": True, "false": False}
 _REASONS = {
     "ACTIVE": "Flag is evaluated.",
     "INACTIVE": "Flag is not active: it is left out of every answer.",
@@ -29,41 +25,9 @@ Row = Mapping[str, Any]
 async def list_flags(request: web.Request) -> web.Response:
     """List the flags that are not deleted, the newest first."""
     project = project_of_key(request)
-    rows = _matching(request, request.app[keys.CATALOG].project(project.id).flag_rows)
-    return json_response(list_document(request, rows, flag_document))
-
-
-def _matching(request: web.Request, flag_rows: Mapping[str, Row]) -> list[Row]:
-    search = request.query.get("search", "").lower()
-    active = request.query.get("active")
-    if active is not None and active.lower() not in _STATES:
-        raise InvalidRequestError(
-            f"active: expected true or false, got {quote(active)}", attr="active"
-        )
-    runtime = request.query.get("evaluation_runtime")
-    tags = _tags(request.query.get("tags", ""))
-    matching = [
-        row
-        for row in flag_rows.values()
-        if not row["deleted"]
-        and (active is None or row["active"] is _STATES[active.lower()])
-        and (search in row["key"].lower() or search in (row["name"] or "").lower())
-        and (runtime is None or row["evaluation_runtime"] == runtime)
-        and tags <= set(row["tags"])
-    ]
-    return sorted(matching, key=lambda row: row["id"], reverse=True)
-
-
-def _tags(text: str) -> set[str]:
-    """Read tags, all of which a flag must have: with commas between them, or as a JSON list."""
-    if not text.startswith("["):
-        return set(filter(None, text.split(",")))
-    try:
-        return set(msgspec.json.decode(text, type=list[str]))
-    except msgspec.DecodeError as error:
-        raise InvalidFieldError(
-            "tags", "names with commas between them, or a list", text
-        ) from error
+    rows = request.app[keys.CATALOG].project(project.id).flag_rows
+    matching = matching_flags(request, rows.values())
+    return json_response(list_document(request, matching, flag_document))
 
 
 async def create_flag(request: web.Request) -> web.Response:
@@ -129,32 +93,10 @@ def flag_document(row: Row) -> dict[str, Any]:
     return {"archived": False, **READ_ONLY, **row, "status": _status(row)}
 
 
-async def get_project(request: web.Request) -> web.Response:
-    """Read a project with its settings."""
-    project = project_of_key(request)
-    settings = request.app[keys.CATALOG].project(project.id).settings
-    return json_response(settings_document(project, settings))
-
-
-async def update_project(request: web.Request) -> web.Response:
-    """Change the named settings of a project."""
-    project, editor = project_of_key(request), editor_of(request)
-    body = await read_object(request)
-    settings = await request.app[keys.MANAGEMENT].update_settings(editor, body)
-    return json_response(settings_document(project, settings))
-
-
-def settings_document(project: Project, settings: ProjectSettings) -> dict[str, Any]:
-    """Show a project with its settings."""
-    return {"id": project.id, "api_token": project.token, **asdict(settings)}
-
-
 routes = tuple(
     definition
     for root in API_ROOTS
     for definition in (
-        *route("GET", root, get_project),
-        *route("PATCH", root, update_project),
         *route("GET", f"{root}/feature_flags", list_flags),
         *route("POST", f"{root}/feature_flags", create_flag),
         *route("GET", f"{root}/feature_flags/{{id}}", get_flag),

@@ -11,8 +11,12 @@ from . import (
     capture,
     cohorts,
     definitions,
+    events,
+    flag_evaluations,
     flags,
+    group_activity,
     group_changes,
+    group_properties,
     groups,
     health,
     history,
@@ -20,6 +24,7 @@ from . import (
     management,
     operations,
     persons,
+    projects,
     remote_config,
 )
 from .errors import guarded, not_allowed, not_found
@@ -27,7 +32,10 @@ from .responses import Handler
 
 _RESOURCES = (
     *(flags, capture, remote_config, definitions, absent, library),
-    *(management, cohorts, groups, group_changes, persons, history, operations, health),
+    # Before the addresses of single flags, which theirs would be taken for.
+    flag_evaluations,
+    *(projects, management, cohorts, groups, group_changes, group_properties, persons, history),
+    *(group_activity, events, operations, health),
 )
 
 

@@ -20,13 +20,14 @@ from flagstream.flags import (
     stepwise,
 )
 from flagstream.ports import ProjectSettings, ProjectSnapshot
+from flagstream.slices import in_slices
 from flagstream.state.definitions import DefinitionState, Kind
 from flagstream.state.group_types import GroupTypesState
 from flagstream.topics import Table, key_parts, record_key
 
 from .layout import range_of, table_key
 from .store import ViewReader
-from .swapping import in_slices, let_go, uncollected
+from .swapping import let_go, uncollected
 
 logger = logging.getLogger(__name__)
 

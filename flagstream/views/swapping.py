@@ -1,44 +1,24 @@
 """
 Large snapshots made and freed on the event loop without making requests wait.
 
-In slices, as threads would not do: they get the interpreter back as soon as they ask, and hand it
-over late. What stops everybody for as long as it takes is kept small: the garbage collector, which
-walks through all that is being made, and the end of a large structure, which is freed in one go.
+What stops everybody for as long as it takes is kept small: the garbage collector, which walks
+through all that is being made, and the end of a large structure, which is freed in one go.
 """
 
-import asyncio
 import gc
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any
 
 from flagstream.flags import Steps
 
 SPARED_THRESHOLD = 10_000
 """New objects between collections of a process that spares the collector what stays for good."""
 
-_SLICE_S = 0.00015
 # From a snapshot to its sets of flags, to their mappings, to the entries of these.
 _LEVELS = 4
 _HELD_HERE_ALONE = 2  # by a variable, and by the call that counts
-
-_T = TypeVar("_T")
-
-
-async def in_slices(steps: Steps[_T]) -> _T:
-    """Do one step after the other, and let others in after fractions of a millisecond."""
-    slice_end = perf_counter() + _SLICE_S
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
-        if perf_counter() > slice_end:
-            await asyncio.sleep(0)
-            slice_end = perf_counter() + _SLICE_S
 
 
 @contextmanager

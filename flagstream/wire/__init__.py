@@ -8,6 +8,7 @@ from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
 from .plain_flags import read_flags_request
 from .runtime import request_runtime
+from .times import unix_ms
 
 __all__ = [
     "TOKEN_NAMES",
@@ -29,5 +30,6 @@ __all__ = [
     "rejection",
     "request_runtime",
     "results",
+    "unix_ms",
     "unwrap_body",
 ]

@@ -48,6 +48,21 @@ class TestServer:
         server.start()
         assert server.flags("user-1", ACME)[FLAG]["enabled"]
 
+    def test_what_was_written_last(self, server):
+        """
+        Events and the changes of a group are listed from Kafka.
+        """
+        for plan in ("free", "gold"):
+            server.set_group("organization", "acme", plan=plan)
+
+        changes = server.api("GET", "groups/activity/?group_type_index=0&group_key=acme")["results"]
+        events = server.api("GET", "events/?event=%24groupidentify")["results"]
+
+        assert ["gold", "free"] == [
+            change["after"] for each in changes for change in each["detail"]["changes"]
+        ]
+        assert [each["uuid"] for each in events] == [each["event_uuid"] for each in changes]
+
     def test_kills_lose_nothing(self, server):
         """
         After each kill no acknowledged property is lost; log, tables and views agree.

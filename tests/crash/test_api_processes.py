@@ -136,6 +136,24 @@ class TestReads:
 
         assert PROCESSES == metric(server, "flagstream_api_processes", "worker")
 
+    def test_what_was_written_last(self, server):
+        """
+        Events and the changes of a group are listed at any process.
+        """
+        for number in range(GONE):
+            write(server, f"plan-{number}")
+
+            newest, *_ = server.api("GET", "groups/activity/?group_type_index=0&group_key=acme")[
+                "results"
+            ]
+            event, *_ = server.api("GET", "events/")["results"]
+            (change,) = newest["detail"]["changes"]
+            assert f"plan-{number}" == change["after"]
+            assert (event["uuid"], {"plan": change["after"]}) == (
+                newest["event_uuid"],
+                event["properties"]["$group_set"],
+            )
+
     def test_dead_letters(self, server):
         """
         They are listed and replayed at any process.

@@ -12,7 +12,7 @@ PAGE = (Path(__file__).parents[2] / "docs/reference/http.md").read_text()
 ROW = re.compile(r"^\| ([A-Z, ]+) \| `(/[^`]*)` \|", re.MULTILINE)
 # Served everywhere, or another spelling, as the page says.
 LEFT_OUT = {hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_ANY}
-OTHER_ROOT = "/api/environments/"
+OTHER_ROOT = "/api/environments"
 
 
 def served():
@@ -44,7 +44,7 @@ def test_the_other_root():
     app = web.Application()
     add_routes(app, lambda: True)
     paths = {route.resource.canonical for route in app.router.routes()}
-    roots = ("/api/projects/", OTHER_ROOT)
+    roots = ("/api/projects", OTHER_ROOT)
 
     projects, environments = (
         {path.removeprefix(root) for path in paths if path.startswith(root)} for root in roots

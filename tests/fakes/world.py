@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 
 from flagstream.api import Services
+from flagstream.ports import Projects
 from flagstream.settings import Settings
+from tests.fakes.log import FakeLog
 from tests.fakes.views import (
     FakeAdmission,
     FakeCatalog,
@@ -27,21 +29,23 @@ class World:
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
     admission: FakeAdmission = field(default_factory=FakeAdmission)
     warnings: FakeWarnings = field(default_factory=FakeWarnings)
+    topics: FakeLog = field(default_factory=lambda: FakeLog(partitions=3))
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view)
 
-    def services(self) -> Services:
+    def services(self, projects: Projects | None = None) -> Services:
         return Services(
             settings=self.settings,
             sink=self.log,
+            reader=self.topics,
             view=self.view,
             catalog=self.catalog,
             progress=self.log,
             admission=self.admission,
-            projects=FakeProjects(),
+            projects=projects or FakeProjects(),
             dead_letters=self.dead_letters,
             warnings=self.warnings,
             seen=FakeSeen(),

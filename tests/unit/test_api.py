@@ -40,7 +40,7 @@ class TestErrors:
         ("method", "path", "status", "code"),
         [
             ("GET", "/nothing", 404, "not_found"),
-            ("GET", "/api/projects/", 404, "not_found"),
+            ("GET", "/api/nothing/", 404, "not_found"),
             ("GET", "/%ff%00", 404, "not_found"),
             ("DELETE", "/flags/", 405, "method_not_allowed"),
             ("PROPFIND", "/metrics", 405, "method_not_allowed"),

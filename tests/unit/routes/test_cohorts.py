@@ -250,6 +250,51 @@ class TestMembers:
         assert "not_static" == error["code"]
 
 
+class TestMemberPages:
+    async def test_persons(self, client):
+        """
+        Members of a static cohort come in pages, in the order in which they were added.
+        """
+        members = [f"user-{number}" for number in range(5, 0, -1)]
+        cohort = await create(client, **static(members=members))
+
+        first = await send(client, "GET", f"{cohort['id']}/persons/?limit=3")
+        second = await send(client, "GET", first["next"].partition("/cohorts/")[2])
+
+        assert members == [each["id"] for each in first["results"] + second["results"]]
+        assert {"type": "person", "id": "user-5", "distinct_ids": ["user-5"]} == first["results"][0]
+        assert (5, None) == (first["count"], second["next"])
+
+    async def test_groups(self, client):
+        """
+        Members of a cohort of groups are their keys.
+        """
+        cohort = await create(client, **static(group_type_index=1))
+
+        answer = await send(client, "GET", f"{cohort['id']}/persons/")
+
+        assert {
+            "type": "group",
+            "id": "b",
+            "group_type_index": 1,
+            "group_key": "b",
+        } == answer["results"][0]
+
+    async def test_refusals(self, client):
+        """
+        Who is in a cohort by its rules is not listed, nor a page that cannot be.
+        """
+        by_rules = await create(client)
+        listed = await create(client, **static())
+
+        assert (
+            "not_static" == (await send(client, "GET", f"{by_rules['id']}/persons/", 400))["code"]
+        )
+        error = await send(client, "GET", f"{listed['id']}/persons/?limit=0", 400)
+        assert "limit" == error["attr"]
+        await send(client, "GET", "77/persons/", 404)
+
+
 class TestKeys:
     @pytest.mark.parametrize(
         ("method", "path"),
@@ -257,6 +302,7 @@ class TestKeys:
             ("GET", ""),
             ("POST", ""),
             ("GET", "1/"),
+            ("GET", "1/persons/"),
             ("PATCH", "1/"),
             ("PUT", "1/"),
             ("POST", "1/add_members/"),

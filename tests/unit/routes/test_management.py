@@ -1,4 +1,4 @@
-"""Feature flags and project settings over the API."""
+"""Feature flags over the API."""
 
 import asyncio
 import json
@@ -96,6 +96,10 @@ class TestCreate:
 
         assert "$.active" == error["attr"]
         assert (True, False) == (flag["archived"], flag["active"])
+        assert "$.active" == (await patch(client, flag["id"], 400, active=True))["attr"]
+        restored = await patch(client, flag["id"], active=True, archived=False)
+        assert (False, True) == (restored["archived"], restored["active"])
+        assert "$.active" == (await patch(client, flag["id"], 400, archived=True))["attr"]
 
     async def test_shorthand(self, client):
         """
@@ -207,22 +211,31 @@ class TestRead:
 
     async def test_filters(self, client):
         """
-        The list narrows by a part of key or name, and by state.
+        The list narrows by a part of key or name, by state, and by kind.
         """
+        variants = [{"key": "a", "rollout_percentage": 100}]
         await create(client, key="alpha", name="One", tags=["x", "y"])
+        await create(client, key="gamma", filters={"multivariate": {"variants": variants}})
+        await create(client, key="delta", active=False, archived=True, is_remote_configuration=True)
         await create(
             client, key="beta", name="Two", active=False, tags=["x"], evaluation_runtime="server"
         )
         expected = {
             "search=LPH": ["alpha"],
             "search=two": ["beta"],
-            "active=true": ["alpha"],
-            "active=false": ["beta"],
+            "active=true": ["gamma", "alpha"],
+            "active=false": ["beta", "delta"],
+            "archived=true": ["delta"],
+            "archived=false": ["beta", "gamma", "alpha"],
+            "type=boolean": ["beta", "delta", "alpha"],
+            "type=multivariant": ["gamma"],
+            "type=experiment": [],
+            "type=remote_config": ["delta"],
             "evaluation_runtime=server": ["beta"],
             "tags=x": ["beta", "alpha"],
             "tags=x,y": ["alpha"],
             'tags=["x","y"]': ["alpha"],
-            "tags=": ["beta", "alpha"],
+            "tags=": ["beta", "delta", "gamma", "alpha"],
         }
 
         found = {}
@@ -232,7 +245,11 @@ class TestRead:
         assert expected == found
 
     @pytest.mark.parametrize(
-        "query", ["limit=0", "limit=x", "limit=9999", "offset=-1", "active=2", "tags=[5]", "tags=["]
+        "query",
+        [
+            *("limit=0", "limit=x", "limit=9999", "offset=-1", "active=2", "tags=[5]", "tags=["),
+            *("archived=x", "type=any", "evaluation_runtime=edge"),
+        ],
     )
     async def test_bad_pages(self, client, query):
         """
@@ -385,84 +402,6 @@ class TestLog:
 
         assert 503 == response.status
         assert 1 == len(world.log.definitions)
-
-
-class TestProject:
-    async def test_settings(self, client):
-        """
-        A project's settings are read and changed by name.
-        """
-        path = "/api/projects/1/"
-        before = await get(client, path)
-        response = await client.patch(
-            path, json={"remember_active_groups": False, "bucketing": "sha1"}, headers=AUTH
-        )
-
-        assert (1, PROJECT.token, True) == tuple(
-            before[name] for name in ("id", "api_token", "remember_active_groups")
-        )
-        assert {**before, "remember_active_groups": False, "bucketing": "sha1"} == (
-            await response.json()
-        )
-        assert "sha1" == (await create(client, key="a"))["bucketing"]
-
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("timezone", "Europe/Berlin"),
-            ("property_matching_version", 2),
-            ("is_quota_limited", True),
-        ],
-    )
-    async def test_each(self, client, world, name, value):
-        """
-        A setting that is changed is what requests find from then on.
-        """
-        response = await client.patch("/api/projects/1/", json={name: value}, headers=AUTH)
-
-        assert value == (await response.json())[name]
-        assert value == getattr(world.catalog.project(PROJECT.id).settings, name)
-
-    @pytest.mark.parametrize(
-        ("name", "value", "expected"),
-        [
-            ("bucketing", "md5", "one of murmur3, sha1"),
-            ("remember_active_groups", 1, "true or false"),
-            ("name", "", "a text of 1 to 400 characters"),
-            *(
-                ("timezone", value, "the name of a time zone, such as Europe/Berlin")
-                for value in ["Mars/Olympus", "", "../../etc/passwd", "Europe", "\0", "+02:00", 2]
-            ),
-            *(
-                ("property_matching_version", value, "1 or 2")
-                for value in [0, 3, "1", True, 1.0, None, [1]]
-            ),
-            *(("is_quota_limited", value, "true or false") for value in [0, "true", None]),
-        ],
-    )
-    async def test_refusals(self, client, name, value, expected):
-        """
-        A wrong setting is refused by name, with what was expected.
-        """
-        response = await client.patch("/api/projects/1/", json={name: value}, headers=AUTH)
-
-        error = await response.json()
-        assert (400, name) == (response.status, error["attr"])
-        assert error["detail"].startswith(f"{name}: expected {expected}, got ")
-
-    async def test_no_such_setting(self, client):
-        """
-        A setting that is not there is refused by name.
-        """
-        response = await client.patch("/api/projects/1/", json={"colour": "red"}, headers=AUTH)
-
-        assert (400, "colour") == (response.status, (await response.json())["attr"])
-
-    async def test_other_project(self, client):
-        """
-        A key opens its own project only.
-        """
-        await get(client, "/api/projects/2/", expected=404)
 
 
 class TestUnreadableFlags:

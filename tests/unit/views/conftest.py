@@ -6,15 +6,8 @@ import pytest
 from flagstream.settings import Settings
 from flagstream.state.merge import REDUCERS
 from flagstream.topics import record_key
-from flagstream.views import ReadSide, ViewStore
+from flagstream.views import ReadSide
 from tests.fakes.log import FakeLog
-
-
-@pytest.fixture
-def store(tmp_path):
-    store = ViewStore(tmp_path / "views")
-    yield store
-    store.close()
 
 
 @pytest.fixture
