@@ -113,20 +113,15 @@ def _options() -> Options:
     return options
 
 
-class _Reads:
-    """What capture asks; :class:`flagstream.ports.SeenEvents`."""
-
-    _store: ViewReader
-
-    def has(self, project_id: int, uuid: str) -> bool:
-        """Tell whether the log has had an event; False also while that cannot be read."""
-        try:
-            return self._store.get(_seen(project_id, uuid)) is not None
-        except UnavailableError:
-            return False
+def _has(store: ViewReader, project_id: int, uuid: str) -> bool:
+    try:
+        return store.get(_seen(project_id, uuid)) is not None
+    except UnavailableError:
+        # Better twice than lost.
+        return False
 
 
-class SeenEvents(_Reads):
+class SeenEvents:
     """Follows the events of the log, and knows those of the last hours by their uuids."""
 
     def __init__(self, reader: LogReader, store: SightingStore) -> None:
@@ -148,6 +143,10 @@ class SeenEvents(_Reads):
         keep_s = round(settings.deduplicate_hours * _HOUR_S)
         return cls(reader, await asyncio.to_thread(SightingStore, seen_path(settings), keep_s))
 
+    def has(self, project_id: int, uuid: str) -> bool:
+        """Tell whether the log has had an event; False also while that cannot be read."""
+        return _has(self._store, project_id, uuid)
+
     def start(self) -> None:
         """Begin to follow."""
         self._following.start(_note_end)
@@ -162,7 +161,7 @@ class SeenEvents(_Reads):
         self._store.close()
 
 
-class SeenReplica(_Reads):
+class SeenReplica:
     """What the :class:`SeenEvents` of another process know, a twentieth of a second ago."""
 
     def __init__(
@@ -174,7 +173,7 @@ class SeenReplica(_Reads):
         Args:
             own_path: Directory for what RocksDB writes about this replica alone.
         """
-        self._store: ViewReplica = ViewReplica(seen_path(settings), own_path, _options)
+        self._store = ViewReplica(seen_path(settings), own_path, _options)
         self._clock_s = clock_s
         self._next_s = 0.0
 
@@ -182,7 +181,7 @@ class SeenReplica(_Reads):
         """Tell whether the log has had an event, likewise."""
         if self._clock_s() >= self._next_s:
             self._catch_up()
-        return super().has(project_id, uuid)
+        return _has(self._store, project_id, uuid)
 
     def close(self) -> None:
         """Close."""
