@@ -659,6 +659,8 @@ class TestAudience:
             ({"User-Agent": "odd", "Sec-Fetch-Mode": "cors"}, {}, {"client"}),
             ({"User-Agent": "odd"}, {}, set()),
             ({"User-Agent": "Mozilla/5.0"}, {"evaluation_runtime": "server"}, {"server"}),
+            ({}, {"evaluation_runtime": "all"}, {"server", "client"}),
+            ({}, {"evaluation_runtime": "toaster"}, set()),
         ],
     )
     async def test_runtimes(self, client, headers, members, seen):
