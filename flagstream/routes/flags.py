@@ -25,13 +25,13 @@ from .responses import Handler, client_route, json_headers, route
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
-_QUOTA_LIMITED = (*_NO_FLAGS, b'"quotaLimited":["feature_flags"]')
+_QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
 _X_REQUEST_ID = istr("X-Request-Id")
 SMALL_BYTES = 2048  # up to which a body is remembered as it was read
 _TRUE = {"", "1", "true", "yes", "on"}
 _Members = list[bytes]
 """Of an answer's object, encoded; those of an object within it may stand one by one. Made anew."""
-_Shape = Callable[[FlagAnswers, Asked], _Members]
+_OlderShape = Callable[[Sequence[Evaluation]], _Members]
 
 
 class _Query(NamedTuple):
@@ -39,11 +39,11 @@ class _Query(NamedTuple):
     What the query of a flag request says.
 
     Attributes:
-        shape: Writes the flags as the version asked for has them.
+        older: Writes the flags as the version asked for has them; None is version 2.
     """
 
     has_config: bool
-    shape: _Shape
+    older: _OlderShape | None
 
 
 async def probe(request: web.Request) -> web.Response:
@@ -69,7 +69,7 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
         if snapshot.settings.is_quota_limited:
-            members = [*_QUOTA_LIMITED]
+            members = [*_no_flags(query), _QUOTA_LIMITED]
         else:
             runtime = None
             if snapshot.flags.has_runtimes:
@@ -77,7 +77,7 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
             whole = Asked(project.id, asked, now_ms, runtime)
             if asked.anon_distinct_id is not None:
                 await _remember(service, snapshot, whole)
-            members = query.shape(service.answers, whole)
+            members = _flags(query, service.answers, whole)
         response = _envelope(headers, members, now_ms, has_config=query.has_config)
         if stale_ms is not None:
             response.headers[STALE] = str(stale_ms)
@@ -138,18 +138,18 @@ def _flags_query(text: str) -> _Query:
     version, config = _version(parameters), parameters.get("config")
     if version is None:
         # Neither named is a modern client's shorthand; with `config` alone it is an old client.
-        shape = _v2 if config is None else _legacy
-        return _Query(config is None or config.lower() in _TRUE, shape)
+        older = None if config is None else _legacy
+        return _Query(config is None or config.lower() in _TRUE, older)
     has_config = config is not None and config.lower() in _TRUE
-    return _Query(has_config, _legacy if version == 1 else _v2)
+    return _Query(has_config, _legacy if version == 1 else None)
 
 
 @lru_cache(maxsize=1024)
 def _decide_query(text: str) -> _Query:
     parameters = _parameters(text)
     version = _version(parameters) or 1
-    shape = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version, _v2)
-    return _Query(has_config=True, shape=shape)
+    older = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version)
+    return _Query(has_config=True, older=older)
 
 
 def _parameters(text: str) -> dict[str, str]:
@@ -166,6 +166,14 @@ def _version(parameters: Mapping[str, str]) -> int | None:
     return int(text)
 
 
+def _no_flags(query: _Query) -> _Members:
+    return [*_NO_FLAGS] if query.older is None else query.older(())
+
+
+def _flags(query: _Query, answers: FlagAnswers, asked: Asked) -> _Members:
+    return _v2(answers, asked) if query.older is None else query.older(answers.evaluate(asked))
+
+
 def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
     flags, has_failed = answers.v2(asked)
     if not flags:
@@ -177,19 +185,16 @@ def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
     return members
 
 
-def _legacy(answers: FlagAnswers, asked: Asked) -> _Members:
-    evaluations = answers.evaluate(asked)
+def _legacy(evaluations: Sequence[Evaluation]) -> _Members:
     payloads = {each.key: each.payload for each in evaluations if each.payload is not None}
     return _older({each.key: each.value for each in evaluations}, evaluations, payloads)
 
 
-def _enabled(answers: FlagAnswers, asked: Asked) -> _Members:
-    evaluations = answers.evaluate(asked)
+def _enabled(evaluations: Sequence[Evaluation]) -> _Members:
     return _older({each.key: each.value for each in evaluations if each.enabled}, evaluations)
 
 
-def _enabled_keys(answers: FlagAnswers, asked: Asked) -> _Members:
-    evaluations = answers.evaluate(asked)
+def _enabled_keys(evaluations: Sequence[Evaluation]) -> _Members:
     return _older([each.key for each in evaluations if each.enabled], evaluations)
 
 
