@@ -1,12 +1,13 @@
 """``/flags`` and ``/decide``: which flags a user gets."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import hdrs, web
+from msgspec import structs
 from multidict import istr
 from uuid_utils import UUID, uuid7
 
@@ -29,6 +30,8 @@ _QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
 _X_REQUEST_ID = istr("X-Request-Id")
 SMALL_BYTES = 2048  # up to which a body is remembered as it was read
 _TRUE = {"", "1", "true", "yes", "on"}
+_SURVEYS = "only_evaluate_survey_feature_flags"
+_SURVEY_PREFIX = "survey-targeting-"
 _Members = list[bytes]
 """Of an answer's object, encoded; those of an object within it may stand one by one. Made anew."""
 _OlderShape = Callable[[Sequence[Evaluation]], _Members]
@@ -40,10 +43,12 @@ class _Query(NamedTuple):
 
     Attributes:
         older: Writes the flags as the version asked for has them; None is version 2.
+        is_for_surveys: Only the flags are wanted that say who is shown a survey.
     """
 
     has_config: bool
     older: _OlderShape | None
+    is_for_surveys: bool
 
 
 async def probe(request: web.Request) -> web.Response:
@@ -74,6 +79,8 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
             runtime = None
             if snapshot.flags.has_runtimes:
                 runtime = request_runtime(asked.evaluation_runtime, headers)
+            if query.is_for_surveys:
+                asked = _for_surveys(asked, snapshot.flags.keys)
             whole = Asked(project.id, asked, now_ms, runtime)
             if asked.anon_distinct_id is not None:
                 await _remember(service, snapshot, whole)
@@ -99,6 +106,13 @@ def _read(raw: bytes, query: str, content_encoding: str | None, limits: Limits) 
 
 # Most clients say the very same again whenever they ask for the same user.
 _read_again = lru_cache(maxsize=2048)(_read)
+
+
+def _for_surveys(request: FlagsRequest, keys: Iterable[str]) -> FlagsRequest:
+    """Limit a request to the flags of surveys."""
+    named = keys if request.flag_keys is None else request.flag_keys
+    ours = [key for key in named if key.startswith(_SURVEY_PREFIX)]
+    return structs.replace(request, flag_keys=ours)
 
 
 async def _remember(service: FlagService, snapshot: ProjectSnapshot, asked: Asked) -> None:
@@ -135,13 +149,12 @@ def _request_id(wanted: str | None) -> bytes:
 @lru_cache(maxsize=1024)
 def _flags_query(text: str) -> _Query:
     parameters = _parameters(text)
-    version, config = _version(parameters), parameters.get("config")
-    if version is None:
-        # Neither named is a modern client's shorthand; with `config` alone it is an old client.
-        older = None if config is None else _legacy
-        return _Query(config is None or config.lower() in _TRUE, older)
-    has_config = config is not None and config.lower() in _TRUE
-    return _Query(has_config, _legacy if version == 1 else None)
+    version = _version(parameters)
+    # Neither named is a modern client's shorthand; with `config` alone it is an old client.
+    is_bare = version is None and "config" not in parameters
+    older = None if is_bare or (version or 1) > 1 else _legacy
+    has_config = is_bare or _is_true(parameters, "config")
+    return _Query(has_config, older, _is_true(parameters, _SURVEYS))
 
 
 @lru_cache(maxsize=1024)
@@ -149,12 +162,16 @@ def _decide_query(text: str) -> _Query:
     parameters = _parameters(text)
     version = _version(parameters) or 1
     older = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version)
-    return _Query(has_config=True, older=older)
+    return _Query(True, older, _is_true(parameters, _SURVEYS))  # noqa: FBT003 -- named by the type
 
 
 def _parameters(text: str) -> dict[str, str]:
     """Read the query; the first of a repeated parameter counts."""
     return dict(reversed(parse_qsl(text, keep_blank_values=True)))
+
+
+def _is_true(parameters: Mapping[str, str], name: str) -> bool:
+    return name in parameters and parameters[name].lower() in _TRUE
 
 
 def _version(parameters: Mapping[str, str]) -> int | None:

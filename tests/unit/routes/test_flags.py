@@ -204,6 +204,27 @@ class TestAnswer:
 
         assert {"a", "c"} == set(answer["flags"])
 
+    @pytest.mark.parametrize(
+        ("query", "keys", "expected"),
+        [
+            ("=true", None, {"survey-targeting-1", "survey-targeting-2"}),
+            ("=1", ["a", "survey-targeting-2"], {"survey-targeting-2"}),
+            ("=false", None, {"a", "survey-targeting-1", "survey-targeting-2"}),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/flags/?v=2", "/decide/?v=4"])
+    async def test_only_flags_of_surveys(self, client, world, path, query, keys, expected):
+        """
+        A page that has nothing but surveys gets the flags of these alone.
+        """
+        for flag_id, key in enumerate(("a", "survey-targeting-1", "survey-targeting-2"), start=1):
+            world.catalog.set_flag(flag_row(key, flag_id=flag_id, group=False))
+
+        asked = f"{path}&only_evaluate_survey_feature_flags{query}"
+        response = await client.post(asked, json={**ASKED, "flag_keys": keys})
+
+        assert expected == set((await response.json())["flags"])
+
 
 class TestGroups:
     async def test_group_without_key(self, client, world):
