@@ -42,6 +42,7 @@ _PERSONS = frozenset({PERSON, DEVICE, STICKY})
 _Part = str | int
 _PERSON_PART, _OTHER_PART, _NO_PART = range(3)
 
+_EVERY_RUNTIME = "all"
 # The runtime, and the contexts of which a flag must have one if it has any.
 _Audience = tuple[str | None, frozenset[str] | None]
 
@@ -239,13 +240,15 @@ class CompiledFlags:
         Give the flags that an audience sees.
 
         Args:
-            runtime: Of the request, ``server`` or ``client``; None where it is not known.
+            runtime: Of the request, ``server`` or ``client``; ``all`` sees the flags of both, None,
+                where it is not known, those of neither.
             contexts: That the request names; empty is all.
         """
         if not self._runtimes and not (self._contexts and contexts):
             return self
         known = self._contexts.intersection(contexts) if contexts else None
-        audience = (runtime if runtime in self._runtimes else None, known)
+        is_told = runtime == _EVERY_RUNTIME or runtime in self._runtimes
+        audience = (runtime if is_told else None, known)
         found = self._audiences.get(audience)
         return finished(self._prepared(*audience)) if found is None else found
 
@@ -261,7 +264,7 @@ class CompiledFlags:
         seen: dict[str, CompiledFlag] = {}
         for flag in self._flags:
             is_for = contexts is None or not flag.contexts or not flag.contexts.isdisjoint(contexts)
-            if is_for and flag.runtime in (None, runtime):
+            if is_for and (runtime == _EVERY_RUNTIME or flag.runtime in (None, runtime)):
                 seen[flag.key] = flag
             yield
         flags = yield from CompiledFlags._made(

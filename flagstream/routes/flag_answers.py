@@ -32,7 +32,7 @@ class Asked(NamedTuple):
     A flag request, and when and from where it came.
 
     Attributes:
-        runtime: ``server`` or ``client``; None where that is not known.
+        runtime: ``server``, ``client`` or ``all``; None where that is not known.
     """
 
     project_id: int

@@ -1,12 +1,13 @@
 """``/flags`` and ``/decide``: which flags a user gets."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import hdrs, web
+from msgspec import structs
 from multidict import istr
 from uuid_utils import UUID, uuid7
 
@@ -25,13 +26,15 @@ from .responses import Handler, client_route, json_headers, route
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
-_QUOTA_LIMITED = (*_NO_FLAGS, b'"quotaLimited":["feature_flags"]')
+_QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
 _X_REQUEST_ID = istr("X-Request-Id")
 SMALL_BYTES = 2048  # up to which a body is remembered as it was read
 _TRUE = {"", "1", "true", "yes", "on"}
+_SURVEYS = "only_evaluate_survey_feature_flags"
+_SURVEY_PREFIX = "survey-targeting-"
 _Members = list[bytes]
 """Of an answer's object, encoded; those of an object within it may stand one by one. Made anew."""
-_Shape = Callable[[FlagAnswers, Asked], _Members]
+_OlderShape = Callable[[Sequence[Evaluation]], _Members]
 
 
 class _Query(NamedTuple):
@@ -39,11 +42,13 @@ class _Query(NamedTuple):
     What the query of a flag request says.
 
     Attributes:
-        shape: Writes the flags as the version asked for has them.
+        older: Writes the flags as the version asked for has them; None is version 2.
+        is_for_surveys: Only the flags are wanted that say who is shown a survey.
     """
 
     has_config: bool
-    shape: _Shape
+    older: _OlderShape | None
+    is_for_surveys: bool
 
 
 async def probe(request: web.Request) -> web.Response:
@@ -69,15 +74,17 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
         if snapshot.settings.is_quota_limited:
-            members = [*_QUOTA_LIMITED]
+            members = [*_no_flags(query), _QUOTA_LIMITED]
         else:
             runtime = None
             if snapshot.flags.has_runtimes:
                 runtime = request_runtime(asked.evaluation_runtime, headers)
+            if query.is_for_surveys:
+                asked = _for_surveys(asked, snapshot.flags.keys)
             whole = Asked(project.id, asked, now_ms, runtime)
             if asked.anon_distinct_id is not None:
                 await _remember(service, snapshot, whole)
-            members = query.shape(service.answers, whole)
+            members = _flags(query, service.answers, whole)
         response = _envelope(headers, members, now_ms, has_config=query.has_config)
         if stale_ms is not None:
             response.headers[STALE] = str(stale_ms)
@@ -99,6 +106,13 @@ def _read(raw: bytes, query: str, content_encoding: str | None, limits: Limits) 
 
 # Most clients say the very same again whenever they ask for the same user.
 _read_again = lru_cache(maxsize=2048)(_read)
+
+
+def _for_surveys(request: FlagsRequest, keys: Iterable[str]) -> FlagsRequest:
+    """Limit a request to the flags of surveys."""
+    named = keys if request.flag_keys is None else request.flag_keys
+    ours = [key for key in named if key.startswith(_SURVEY_PREFIX)]
+    return structs.replace(request, flag_keys=ours)
 
 
 async def _remember(service: FlagService, snapshot: ProjectSnapshot, asked: Asked) -> None:
@@ -135,26 +149,29 @@ def _request_id(wanted: str | None) -> bytes:
 @lru_cache(maxsize=1024)
 def _flags_query(text: str) -> _Query:
     parameters = _parameters(text)
-    version, config = _version(parameters), parameters.get("config")
-    if version is None:
-        # Neither named is a modern client's shorthand; with `config` alone it is an old client.
-        shape = _v2 if config is None else _legacy
-        return _Query(config is None or config.lower() in _TRUE, shape)
-    has_config = config is not None and config.lower() in _TRUE
-    return _Query(has_config, _legacy if version == 1 else _v2)
+    version = _version(parameters)
+    # Neither named is a modern client's shorthand; with `config` alone it is an old client.
+    is_bare = version is None and "config" not in parameters
+    older = None if is_bare or (version or 1) > 1 else _legacy
+    has_config = is_bare or _is_true(parameters, "config")
+    return _Query(has_config, older, _is_true(parameters, _SURVEYS))
 
 
 @lru_cache(maxsize=1024)
 def _decide_query(text: str) -> _Query:
     parameters = _parameters(text)
     version = _version(parameters) or 1
-    shape = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version, _v2)
-    return _Query(has_config=True, shape=shape)
+    older = {1: _enabled_keys, 2: _enabled, 3: _legacy}.get(version)
+    return _Query(True, older, _is_true(parameters, _SURVEYS))  # noqa: FBT003 -- named by the type
 
 
 def _parameters(text: str) -> dict[str, str]:
     """Read the query; the first of a repeated parameter counts."""
     return dict(reversed(parse_qsl(text, keep_blank_values=True)))
+
+
+def _is_true(parameters: Mapping[str, str], name: str) -> bool:
+    return name in parameters and parameters[name].lower() in _TRUE
 
 
 def _version(parameters: Mapping[str, str]) -> int | None:
@@ -164,6 +181,14 @@ def _version(parameters: Mapping[str, str]) -> int | None:
     if not text.isascii() or not text.isdecimal() or not 1 <= len(text) <= 2 or int(text) < 1:  # noqa: PLR2004
         raise InvalidRequestError(f"v: expected a version from 1 on, got {quote(text)}", attr="v")
     return int(text)
+
+
+def _no_flags(query: _Query) -> _Members:
+    return [*_NO_FLAGS] if query.older is None else query.older(())
+
+
+def _flags(query: _Query, answers: FlagAnswers, asked: Asked) -> _Members:
+    return _v2(answers, asked) if query.older is None else query.older(answers.evaluate(asked))
 
 
 def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
@@ -177,19 +202,16 @@ def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
     return members
 
 
-def _legacy(answers: FlagAnswers, asked: Asked) -> _Members:
-    evaluations = answers.evaluate(asked)
+def _legacy(evaluations: Sequence[Evaluation]) -> _Members:
     payloads = {each.key: each.payload for each in evaluations if each.payload is not None}
     return _older({each.key: each.value for each in evaluations}, evaluations, payloads)
 
 
-def _enabled(answers: FlagAnswers, asked: Asked) -> _Members:
-    evaluations = answers.evaluate(asked)
+def _enabled(evaluations: Sequence[Evaluation]) -> _Members:
     return _older({each.key: each.value for each in evaluations if each.enabled}, evaluations)
 
 
-def _enabled_keys(answers: FlagAnswers, asked: Asked) -> _Members:
-    evaluations = answers.evaluate(asked)
+def _enabled_keys(evaluations: Sequence[Evaluation]) -> _Members:
     return _older([each.key for each in evaluations if each.enabled], evaluations)
 
 

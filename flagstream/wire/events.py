@@ -110,7 +110,10 @@ def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
         raise InvalidEventError("event", "an object", event)
     name = _name(event.get("event") or envelope.default_name)
     properties = _properties(event)
-    distinct_id = _distinct_id(event.get("distinct_id"), properties.get("distinct_id"))
+    # Mixpanel's libraries, which old clients were made from, have a dollar in front.
+    distinct_id = _distinct_id(
+        event.get("distinct_id"), event.get("$distinct_id"), properties.get("distinct_id")
+    )
     groups = properties.get("$groups")
     return CapturedEvent(
         uuid=_uuid(event.get("uuid")),

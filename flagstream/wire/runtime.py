@@ -20,7 +20,8 @@ _OF_BROWSERS = (hdrs.ORIGIN, hdrs.REFERER, "Sec-Fetch-Mode", "Sec-Fetch-Site", "
 
 def request_runtime(named: str | None, headers: Mapping[str, str]) -> str | None:
     """
-    Tell the runtime of a request: ``server`` or ``client``; None where nothing tells.
+    Tell the runtime of a request: ``server``, ``client``, or ``all`` where it says that itself;
+    None where nothing tells.
 
     Args:
         named: As the request says itself, which goes before all else.

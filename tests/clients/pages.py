@@ -2,44 +2,60 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent
-# The bundle for pages that may not load scripts from elsewhere: all parts in one file.
-BUNDLE = HERE / "node_modules" / "posthog-js" / "dist" / "array.full.no-external.js"
-FILES = {
-    "/": ("text/html", HERE / "page.html"),
-    "/posthog.js": ("text/javascript", BUNDLE),
-}
+DIST = HERE / "node_modules" / "posthog-js" / "dist"
+
+
+class File(NamedTuple):
+    """What is at a path; *headers* are sent with it."""
+
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = {}
+
+
+def _script(name: str) -> File:
+    return File("text/javascript", (DIST / name).read_bytes())
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    files: Mapping[str, File]
 
     def do_GET(self) -> None:
-        found = FILES.get(urlsplit(self.path).path)
+        found = self.files.get(urlsplit(self.path).path)
         if found is None:
             self.send_error(404)
             return
-        content_type, file = found
-        body = file.read_bytes()
         self.send_response(200)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Type", found.content_type)
+        self.send_header("Content-Length", str(len(found.body)))
+        for name, value in found.headers.items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(found.body)
 
     def log_message(self, *arguments: object) -> None:
         """Say nothing: what matters is what the browser did."""
 
 
 @contextlib.contextmanager
-def serve_pages() -> Iterator[str]:
-    """Serve the pages; yields their address."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Handler) as server:
+def serve_pages(files: dict[str, File] | None = None) -> Iterator[str]:
+    """Serve the pages, and *files* by their paths, also those added later; yields the address."""
+    files = {} if files is None else files
+    files["/"] = File("text/html", (HERE / "page.html").read_bytes())
+    # The bundle for pages that may not load scripts from elsewhere: all parts in one file.
+    files["/posthog.js"] = _script("array.full.no-external.js")
+    # What bundlers take for `import posthog from "posthog-js"`.
+    files["/posthog.mjs"] = _script("module.mjs")
+    handler = type("Handler", (_Handler,), {"files": files})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()

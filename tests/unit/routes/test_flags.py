@@ -1,6 +1,5 @@
 """`/flags` and `/decide` in every version and spelling."""
 
-import base64
 import gzip
 import json
 import uuid
@@ -93,62 +92,6 @@ class TestAnswer:
         assert answers[0]["flags"] == answers[1]["flags"] == answers[2]["flags"]
         assert "value" not in answers[2]["flags"]["pro"]
 
-    @pytest.mark.parametrize(
-        ("path", "expected"),
-        [
-            ("/flags/?v=1", {"on": True, "off": False}),
-            ("/flags?config=true", {"on": True, "off": False}),
-            ("/decide/", ["on"]),
-            ("/decide?v=1", ["on"]),
-            ("/decide/?v=2", {"on": True}),
-            ("/decide/?v=3", {"on": True, "off": False}),
-        ],
-    )
-    async def test_older_versions(self, client, world, path, expected):
-        """
-        Old clients get the flags in the shape of the version that they ask for.
-        """
-        world.catalog.set_flag(flag_row("on", group=False))
-        world.catalog.set_flag(
-            flag_row("off", flag_id=2, group=False, test={"key": "x", "value": "y"})
-        )
-
-        answer = await (await client.post(path, json=ASKED)).json()
-
-        assert expected == answer["featureFlags"]
-
-    async def test_payloads_of_older_versions(self, client, world):
-        """
-        The legacy shape carries payloads by flag key.
-        """
-        world.catalog.set_flag(flag_row("on", group=False, filters={"payloads": {"true": "[1]"}}))
-
-        answer = await flags_of(client, ASKED, "v=1")
-
-        assert {"on": "[1]"} == answer["featureFlagPayloads"]
-
-    @pytest.mark.parametrize(
-        ("path", "has_config"),
-        [
-            ("/flags/?v=2", False),
-            ("/flags/?v=2&config=true", True),
-            ("/flags/?v=2&config=", True),
-            ("/flags/?v=2&config=false", False),
-            ("/flags/", True),
-            ("/decide/?v=3", True),
-            ("/decide/?v=4", True),
-            ("/decide/?v=12", True),
-        ],
-    )
-    async def test_configuration(self, client, path, has_config):
-        """
-        The configuration comes with `config=true`, with `/decide`, and where nothing is named.
-        """
-        answer = await (await client.post(path, json=ASKED)).json()
-
-        assert has_config == ("supportedCompression" in answer)
-        assert "requestId" in answer
-
     @pytest.mark.parametrize("path", ["/flags", "/flags/?v=2", "/decide/", "/decide?v=3"])
     async def test_probes(self, client, path):
         """
@@ -203,6 +146,27 @@ class TestAnswer:
         answer = await flags_of(client, {**ASKED, name: ["a", "c", "unknown"]})
 
         assert {"a", "c"} == set(answer["flags"])
+
+    @pytest.mark.parametrize(
+        ("query", "keys", "expected"),
+        [
+            ("=true", None, {"survey-targeting-1", "survey-targeting-2"}),
+            ("=1", ["a", "survey-targeting-2"], {"survey-targeting-2"}),
+            ("=false", None, {"a", "survey-targeting-1", "survey-targeting-2"}),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["/flags/?v=2", "/decide/?v=4"])
+    async def test_only_flags_of_surveys(self, client, world, path, query, keys, expected):
+        """
+        A page that has nothing but surveys gets the flags of these alone.
+        """
+        for flag_id, key in enumerate(("a", "survey-targeting-1", "survey-targeting-2"), start=1):
+            world.catalog.set_flag(flag_row(key, flag_id=flag_id, group=False))
+
+        asked = f"{path}&only_evaluate_survey_feature_flags{query}"
+        response = await client.post(asked, json={**ASKED, "flag_keys": keys})
+
+        assert expected == set((await response.json())["flags"])
 
 
 class TestGroups:
@@ -392,28 +356,6 @@ class TestPersons:
 
 
 class TestBodies:
-    @pytest.mark.parametrize(
-        ("raw", "headers"),
-        [
-            (json.dumps(ASKED).encode(), {"Content-Type": "application/json"}),
-            (gzip.compress(json.dumps(ASKED).encode()), {"Content-Type": "text/plain"}),
-            (gzip.compress(json.dumps(ASKED).encode()), {"Content-Encoding": "gzip"}),
-            (base64.b64encode(json.dumps(ASKED).encode()), {"Content-Type": "text/plain"}),
-            (
-                b"data=" + base64.urlsafe_b64encode(json.dumps(ASKED).encode()).rstrip(b"="),
-                {"Content-Type": "application/x-www-form-urlencoded"},
-            ),
-        ],
-        ids=["json", "unlabelled gzip", "labelled gzip", "base64", "form"],
-    )
-    async def test_encodings(self, client, raw, headers):
-        """
-        Every encoding that clients use is read, whatever its label says.
-        """
-        response = await client.post("/flags/?v=2", data=raw, headers=headers)
-
-        assert response.status == 200, await response.text()
-
     @pytest.mark.parametrize(
         "body",
         [
@@ -659,6 +601,8 @@ class TestAudience:
             ({"User-Agent": "odd", "Sec-Fetch-Mode": "cors"}, {}, {"client"}),
             ({"User-Agent": "odd"}, {}, set()),
             ({"User-Agent": "Mozilla/5.0"}, {"evaluation_runtime": "server"}, {"server"}),
+            ({}, {"evaluation_runtime": "all"}, {"server", "client"}),
+            ({}, {"evaluation_runtime": "toaster"}, set()),
         ],
     )
     async def test_runtimes(self, client, headers, members, seen):
@@ -684,10 +628,20 @@ class TestAudience:
 
 
 class TestQuota:
-    @pytest.mark.parametrize("path", ["/flags/?v=2", "/flags/?v=1", "/decide/?v=3"])
-    async def test_nothing_is_evaluated(self, client, world, path):
+    @pytest.mark.parametrize(
+        ("path", "expected"),
+        [
+            ("/flags/?v=2", {"flags": {}}),
+            ("/flags/?v=1", {"featureFlags": {}, "featureFlagPayloads": {}}),
+            ("/decide/?v=1", {"featureFlags": []}),
+            ("/decide/?v=2", {"featureFlags": {}}),
+            ("/decide/?v=3", {"featureFlags": {}, "featureFlagPayloads": {}}),
+            ("/decide/?v=4", {"flags": {}}),
+        ],
+    )
+    async def test_nothing_is_evaluated(self, client, world, path, expected):
         """
-        A project over its quota gets no flags, and is told why, with status 200.
+        A project over its quota gets no flags, in the shape asked for, and is told why, with 200.
         """
         world.catalog.set_flag(flag_row("on", group=False))
         world.catalog.write(PROJECT.id, "project", "1", {"is_quota_limited": True})
@@ -695,11 +649,9 @@ class TestQuota:
         response = await client.post(path, json=ASKED)
         answer = await response.json()
 
-        assert (200, {}, ["feature_flags"]) == (
-            response.status,
-            answer["flags"],
-            answer["quotaLimited"],
-        )
+        assert (200, ["feature_flags"]) == (response.status, answer["quotaLimited"])
+        names = ("flags", "featureFlags", "featureFlagPayloads")
+        assert expected == {name: answer[name] for name in names if name in answer}
 
 
 class TestUnreadableState:

@@ -21,17 +21,6 @@ FLAG = {
 
 
 class TestConfig:
-    @pytest.mark.parametrize("end", ["", "/"])
-    async def test_json(self, client, end):
-        """
-        The configuration keeps autocapture and flags on.
-        """
-        config = await (await client.get(f"/array/{PROJECT.token}/config{end}")).json()
-
-        assert PROJECT.token == config["token"]
-        assert (False, True) == (config["autocapture_opt_out"], config["hasFeatureFlags"])
-        assert ["gzip", "gzip-js"] == config["supportedCompression"]
-
     async def test_script(self, client):
         """
         The script sets the same configuration where posthog-js looks for it.

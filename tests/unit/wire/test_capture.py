@@ -248,6 +248,24 @@ class TestEvent:
         assert "u" * 200 == event.distinct_id
 
     @pytest.mark.parametrize(
+        ("event", "distinct_id"),
+        [
+            ({"distinct_id": "a", "$distinct_id": "b"}, "a"),
+            ({"$distinct_id": "b", "properties": {"distinct_id": "c"}}, "b"),
+            ({"distinct_id": None, "$distinct_id": "", "properties": {"distinct_id": "c"}}, "c"),
+            ({"distinct_id": 5}, "5"),
+            ({"distinct_id": {"a": [1]}}, '{"a":[1]}'),
+        ],
+    )
+    def test_places_of_the_id(self, event, distinct_id):
+        """
+        An id is taken from each place that clients know, the outermost first, whatever it is.
+        """
+        captured = capture({"token": "phc_one", "event": "ev", **event})
+
+        assert distinct_id == captured.events[0][1].distinct_id
+
+    @pytest.mark.parametrize(
         ("distinct_id", "anonymous_id", "merge"),
         [
             ("user-1", "anon-1", "anon-1"),
