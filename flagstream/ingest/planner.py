@@ -98,6 +98,8 @@ class Planner:
         self._retries.forget(plan.batch.project_id, plan.uuids, plan.outcome)
 
     def _is_retry(self, plan: Plan, event: CapturedEvent) -> bool:
+        if not event.may_repeat:
+            return False
         outcome = self._retries.get(plan.batch.project_id, event.uuid)
         if outcome is None:
             project_id = plan.batch.project_id

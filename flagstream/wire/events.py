@@ -66,6 +66,7 @@ class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         uuid: Canonical text; retries carry the same.
+        may_repeat: The client named the uuid, so this may be a retry.
         time_ms: Corrected for the client's clock; may be wrong, even in the future.
         properties: As sent, with the changes of the person that came beside them.
         groups: Key by type; None where the event says nothing of groups.
@@ -75,6 +76,7 @@ class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     uuid: str
+    may_repeat: bool
     name: str
     distinct_id: str
     time_ms: int
@@ -117,6 +119,7 @@ def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
     groups = properties.get("$groups")
     return CapturedEvent(
         uuid=_uuid(event.get("uuid")),
+        may_repeat=bool(event.get("uuid")),
         name=name,
         distinct_id=distinct_id,
         time_ms=event_time_ms(
