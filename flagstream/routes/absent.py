@@ -2,6 +2,7 @@
 
 from aiohttp import hdrs, web
 
+from flagstream.openapi import Access, Answer, described
 from flagstream.wire import TOKEN_NAMES
 
 from .auth import project_of_token
@@ -24,6 +25,7 @@ _SWALLOWED = {
 
 
 def _none_of(answer: bytes) -> Handler:
+    @described(Answer(dict[str, list[None]]), access=Access.PUBLIC_TOKEN)
     async def none_of(request: web.Request) -> web.Response:
         """Answer that the project has none."""
         named = (request.query.get(name) for name in TOKEN_NAMES)
@@ -34,6 +36,7 @@ def _none_of(answer: bytes) -> Handler:
 
 
 def _swallow(answer: bytes) -> Handler:
+    @described(Answer(dict[str, int]), access=Access.NOTHING)
     async def swallow(request: web.Request) -> web.Response:
         """Accept it without keeping it: there is nothing that would show it."""
         return bytes_response(answer, request=request)

@@ -7,7 +7,8 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from flagstream.errors import InvalidEventError, InvalidRequestError
+from flagstream.errors import InvalidEventError, InvalidRequestError, OverloadedError
+from flagstream.openapi import Access, Answer, Body, Parameter, described
 from flagstream.wire import (
     Captured,
     CaptureHeaders,
@@ -20,16 +21,30 @@ from flagstream.wire import (
 
 from . import keys
 from .auth import bearer, project_of_token
-from .position import positioned
+from .position import POSITION_HEADER, positioned
 from .responses import client_route, json_response
+from .shapes import events as shapes
 
 _METHODS = (hdrs.METH_POST, hdrs.METH_GET)
 _BATCH_PATHS = ("/batch", "/i/v0/ai/batch", "/i/v0/ai")
 _EVENT_PATHS = ("/e", "/i/v0/e", "/capture", "/track", "/engage")
 _DEFAULT_NAMES = {"/engage": "$identify"}
 _MANY_EVENTS = 10
+_PARAMETERS = (
+    Parameter(name="data", shape=str, text="Goes before the body, likewise encoded: for pixels."),
+    Parameter(name="compression", shape=str, text="Of what cannot be told by looking."),
+    Parameter(name="wait", shape=str, text="`1`: answered once flags are answered from them."),
+    Parameter(name="_", shape=str, text="The client's time of sending, in Unix milliseconds."),
+)
 
 
+@described(
+    Answer(shapes.Captured, headers=POSITION_HEADER),
+    access=Access.PUBLIC_TOKEN,
+    parameters=_PARAMETERS,
+    body=shapes.EVENTS,
+    refusals=[OverloadedError],
+)
 async def capture(request: web.Request) -> web.Response:
     """
     Answer once the events are durable; with ``wait=1`` once flags are answered from them.
@@ -56,6 +71,12 @@ async def capture(request: web.Request) -> web.Response:
     return positioned(json_response(answer, request=request), ingested.positions)
 
 
+@described(
+    Answer(shapes.ResultsV1, headers=POSITION_HEADER),
+    access=Access.BEARER_TOKEN,
+    body=Body(shapes.BatchV1),
+    refusals=[OverloadedError],
+)
 async def capture_v1(request: web.Request) -> web.Response:
     """Answer each event by its uuid, once all that are kept are durable."""
     request.app[keys.ADMISSION].admit()

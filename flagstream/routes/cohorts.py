@@ -6,18 +6,22 @@ from typing import Any
 
 from aiohttp import web
 
-from flagstream.errors import InvalidDefinitionError, Problem
+from flagstream.errors import ConflictError, InvalidDefinitionError, Problem
 from flagstream.management import COHORT_READ_ONLY, check_static, find_cohort
+from flagstream.openapi import Answer, AnyOf, Body, described
 
 from . import keys
 from .auth import editor_of, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
+from .shapes import definitions as shapes
+from .shapes.common import PAGING, SEARCH
 
 Row = Mapping[str, Any]
 
 
+@described(Answer(shapes.Cohorts), parameters=[SEARCH, *PAGING])
 async def list_cohorts(request: web.Request) -> web.Response:
     """List the cohorts that are not deleted, the newest first."""
     project = project_of_key(request)
@@ -36,6 +40,7 @@ def _age(row: Row) -> tuple[datetime, int]:
     return datetime.fromisoformat(row["created_at"]), row["id"]
 
 
+@described(Answer(shapes.Cohort, status=201), body=Body(shapes.NewCohort))
 async def create_cohort(request: web.Request) -> web.Response:
     """Add a cohort."""
     editor = editor_of(request)
@@ -44,6 +49,7 @@ async def create_cohort(request: web.Request) -> web.Response:
     return json_response(cohort_document(row), status=201)
 
 
+@described(Answer(shapes.CohortWithMembers))
 async def get_cohort(request: web.Request) -> web.Response:
     """Read a cohort, deleted or not, with its members if it is static."""
     project = project_of_key(request)
@@ -52,6 +58,7 @@ async def get_cohort(request: web.Request) -> web.Response:
     return json_response({**cohort_document(row), "members": row["members"]})
 
 
+@described(Answer(AnyOf(shapes.PersonMembers, shapes.GroupMembers)), parameters=PAGING)
 async def list_members(request: web.Request) -> web.Response:
     """List the members of a static cohort, in the order in which they were added."""
     project = project_of_key(request)
@@ -67,6 +74,7 @@ async def list_members(request: web.Request) -> web.Response:
     return json_response(list_document(request, row["members"], document))
 
 
+@described(Answer(shapes.Cohort), body=Body(shapes.CohortChange), refusals=[ConflictError])
 async def update_cohort(request: web.Request) -> web.Response:
     """Change the named members of a cohort; a PUT leaves the others alone as well."""
     editor = editor_of(request)
@@ -75,11 +83,13 @@ async def update_cohort(request: web.Request) -> web.Response:
     return json_response(cohort_document(row))
 
 
+@described(Answer(shapes.Cohort), body=Body(shapes.Members))
 async def add_members(request: web.Request) -> web.Response:
     """Add to the members of a static cohort."""
     return await _add(request, "members")
 
 
+@described(Answer(shapes.Cohort), body=Body(shapes.PersonIds))
 async def add_persons(request: web.Request) -> web.Response:
     """Add to the members of a static cohort, as PostHog spells it; persons are distinct ids."""
     return await _add(request, "person_ids")
@@ -92,6 +102,7 @@ async def _add(request: web.Request, name: str) -> web.Response:
     return json_response(cohort_document(row))
 
 
+@described(Answer(shapes.Cohort), body=Body(shapes.Members))
 async def remove_members(request: web.Request) -> web.Response:
     """Take members out of a static cohort."""
     editor = editor_of(request)

@@ -4,14 +4,23 @@ from aiohttp import hdrs, web
 
 from flagstream.errors import QuotaExceededError
 from flagstream.flags import Sdk
+from flagstream.openapi import Answer, described
 
 from . import keys
 from .auth import project_of_key
-from .responses import bytes_response, client_route
+from .responses import bytes_response, client_route, is_known
+from .shapes.common import TOKEN
+from .shapes.flags import LocalDefinitions
 
 _VARY = f"{hdrs.AUTHORIZATION}, {hdrs.USER_AGENT}"
 
 
+@described(
+    Answer(LocalDefinitions, headers={"ETag": "For `If-None-Match`."}),
+    Answer(None, status=304),
+    parameters=[TOKEN],
+    refusals=[QuotaExceededError],
+)
 async def definitions(request: web.Request) -> web.Response:
     """Answer all definitions of a project, or 304 where the client has them."""
     project = project_of_key(request)
@@ -20,7 +29,7 @@ async def definitions(request: web.Request) -> web.Response:
         raise QuotaExceededError("The project has used up its quota of flag evaluations.")
     sdk = _sdk(request.headers.get(hdrs.USER_AGENT, ""))
     etag = snapshot.etags[sdk]
-    if etag in map(_bare, request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")):
+    if is_known(request, etag):
         response = web.Response(status=304)
     else:
         response = bytes_response(snapshot.local_definitions.documents[sdk], request=request)
@@ -34,11 +43,6 @@ def _sdk(agent: str) -> Sdk:
     """Tell which evaluator reads the document."""
     name = agent.partition("/")[0].lower()
     return next((sdk for sdk in (Sdk.PYTHON, Sdk.NODE) if name == sdk), Sdk.OTHER)
-
-
-def _bare(etag: str) -> str:
-    """Strip what proxies and SDKs change about a tag."""
-    return etag.strip().removeprefix("W/").strip('"')
 
 
 routes = (

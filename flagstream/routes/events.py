@@ -8,17 +8,30 @@ from aiohttp import web
 from flagstream.errors import InvalidFieldError
 from flagstream.management import iso_time
 from flagstream.newest import Wanted
+from flagstream.openapi import Answer, Parameter, described
 from flagstream.ports import LogRecord
 from flagstream.state.events import EventRecord
 from flagstream.topics import Topic, record_key
 from flagstream.wire import unix_ms
 
 from .auth import project_of_key
-from .newest_page import decoded, newest_page
+from .newest_page import PARAMETERS, decoded, newest_page
 from .pages import API_ROOTS
 from .responses import route
+from .shapes.common import Time
+from .shapes.events import StoredEvents
 
 
+@described(
+    Answer(StoredEvents),
+    parameters=[
+        Parameter(name="event", shape=str, text="Their name."),
+        Parameter(name="distinct_id", shape=str, text="Of whom they are."),
+        Parameter(name="after", shape=Time, text="When they happened at the earliest."),
+        Parameter(name="before", shape=Time, text="When they happened at the latest."),
+        *PARAMETERS,
+    ],
+)
 async def list_events(request: web.Request) -> web.Response:
     """List events, the one that was accepted last first, as far as the log reaches."""
     project = project_of_key(request)

@@ -1,15 +1,17 @@
 """What flags answer to one user, and whom a condition would reach, for who holds the secret key."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from aiohttp import web
+from msgspec import Meta
 
 from flagstream.census import reach
 from flagstream.errors import InvalidDefinitionError, InvalidFieldError, Problem
 from flagstream.flags import Evaluation, parse_flag
 from flagstream.management import check_flag
+from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import Project, ProjectSnapshot
 from flagstream.slices import in_slices
 from flagstream.state.group_types import MAX_TYPES
@@ -23,10 +25,23 @@ from .groups import type_of_index
 from .management import flag_document
 from .pages import API_ROOTS
 from .responses import json_response, route
+from .shapes import evaluations as shapes
 
 _CONDITION, _IN_FLAG = "$.condition", "$.filters.groups[0]"
+_WHOSE = (
+    Parameter(
+        name="distinct_id",
+        shape=Annotated[str, Meta(min_length=1)],
+        text="Of whom.",
+        is_required=True,
+    ),
+    Parameter(
+        name="groups", shape=str, text="The groups that the user acts for, as JSON: key by type."
+    ),
+)
 
 
+@described(Answer(list[shapes.FlagValue]), parameters=_WHOSE)
 async def list_values(request: web.Request) -> web.Response:
     """List all active flags, each with its value for one user."""
     project = project_of_key(request)
@@ -39,6 +54,7 @@ async def list_values(request: web.Request) -> web.Response:
     )
 
 
+@described(Answer(dict[str, shapes.ValueReason]), parameters=_WHOSE)
 async def list_reasons(request: web.Request) -> web.Response:
     """Say of each flag, by its key, what it is for one user, and why."""
     project = project_of_key(request)
@@ -78,6 +94,7 @@ def _object(text: str | None) -> Mapping[str, Any]:
     return groups
 
 
+@described(Answer(shapes.Reach), body=Body(shapes.ReachOf))
 async def count_reach(request: web.Request) -> web.Response:
     """
     Count the persons, or the groups of a type, that a condition matches.

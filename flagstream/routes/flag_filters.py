@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
 from flagstream.errors import InvalidFieldError
+from flagstream.openapi import Parameter
+
+from .shapes.common import SEARCH
 
 Row = Mapping[str, Any]
 _Test = Callable[[Row], bool]
@@ -87,3 +90,26 @@ _FILTERS: Mapping[str, Callable[[str], _Test]] = {
     "evaluation_runtime": _runtime,
     "tags": _tags,
 }
+
+_State = Literal["true", "false"]
+PARAMETERS = (
+    SEARCH,
+    Parameter(name="active", shape=_State, text="Whether they are active."),
+    Parameter(name="archived", shape=_State, text="Whether they are archived."),
+    Parameter(
+        name="type",
+        shape=Literal["boolean", "multivariant", "experiment", "remote_config"],
+        text="Of what type they are.",
+    ),
+    Parameter(
+        name="evaluation_runtime",
+        shape=Literal["server", "client", "all"],
+        text="Whose requests see them.",
+    ),
+    Parameter(
+        name="tags",
+        shape=str,
+        text="Tags, all of which they have: with commas between them, or as a JSON list.",
+    ),
+)
+"""What :func:`matching_flags` reads."""

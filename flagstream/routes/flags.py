@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import parse_qsl
 
 import orjson
 from aiohttp import hdrs, web
-from msgspec import structs
+from msgspec import UNSET, Meta, UnsetType, defstruct, structs
 from multidict import istr
 from uuid_utils import UUID, uuid7
 
-from flagstream.errors import InvalidRequestError, quote
+from flagstream.errors import InvalidRequestError, OverloadedError, quote
 from flagstream.flags import Evaluation
+from flagstream.openapi import Access, Answer, AnyOf, Parameter, described
 from flagstream.ports import ProjectSnapshot
 from flagstream.wire import FlagsRequest, read_flags_request, request_runtime, unwrap_body
 
@@ -21,8 +22,9 @@ from .auth import known_project
 from .bodies import read_rest
 from .flag_answers import Asked, FlagAnswers, FlagService, Limits
 from .position import POSITION, STALE
-from .remote_config import DECIDE_MEMBERS
+from .remote_config import CONFIG_FIELDS, DECIDE_MEMBERS
 from .responses import Handler, client_route, json_headers, route
+from .shapes import flags as shapes
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
@@ -32,6 +34,29 @@ SMALL_BYTES = 2048  # up to which a body is remembered as it was read
 _TRUE = {"", "1", "true", "yes", "on"}
 _SURVEYS = "only_evaluate_survey_feature_flags"
 _SURVEY_PREFIX = "survey-targeting-"
+_CONFIG = [(name, kind | UnsetType, UNSET) for name, kind in CONFIG_FIELDS]
+_ANSWERS, _OLD_ANSWERS = (
+    defstruct(f"{each.__name__}WithConfig", _CONFIG, bases=(each,), kw_only=True)
+    for each in (shapes.FlagAnswers, shapes.OldFlagAnswers)
+)
+_PARAMETERS = (
+    Parameter(
+        name="v",
+        shape=Annotated[int, Meta(ge=1, le=99)],
+        text="The version of the answer's shape.",
+    ),
+    Parameter(name="config", shape=str, text="`true` for the configuration as well."),
+    Parameter(name=_SURVEYS, shape=str, text="`true` for the flags of surveys alone."),
+    Parameter(
+        name=str(POSITION),
+        shape=Annotated[str, Meta(pattern=r"^[a-z-]+\.\d{1,4}\.\d{1,15}(,.+)?$")],
+        text="As an answer to events said it; waited for.",
+        place="header",
+    ),
+    Parameter(
+        name=str(_X_REQUEST_ID), shape=str, text="A UUID, which is answered again.", place="header"
+    ),
+)
 _Members = list[bytes]
 """Of an answer's object, encoded; those of an object within it may stand one by one. Made anew."""
 _OlderShape = Callable[[Sequence[Evaluation]], _Members]
@@ -51,6 +76,7 @@ class _Query(NamedTuple):
     is_for_surveys: bool
 
 
+@described(Answer(_ANSWERS), access=Access.NOTHING)
 async def probe(request: web.Request) -> web.Response:
     """Answer a request without a body: no flags, and the configuration."""
     now_ms = request.app[keys.CLOCK_MS]()
@@ -58,6 +84,16 @@ async def probe(request: web.Request) -> web.Response:
 
 
 def _handler(read_query: Callable[[str], _Query]) -> Handler:
+    @described(
+        Answer(
+            AnyOf(_ANSWERS, _OLD_ANSWERS),
+            headers={str(STALE): "How many milliseconds were waited in vain."},
+        ),
+        access=Access.PUBLIC_TOKEN,
+        parameters=_PARAMETERS,
+        body=shapes.ASKED,
+        refusals=[OverloadedError],
+    )
     async def answer(request: web.Request) -> web.Response:
         """Answer a user's flags."""
         text = request.raw_path.partition("?")[2]

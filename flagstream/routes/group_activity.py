@@ -7,19 +7,22 @@ from aiohttp import web
 
 from flagstream.management import iso_time
 from flagstream.newest import Wanted
+from flagstream.openapi import Answer, described
 from flagstream.ports import LogRecord
 from flagstream.state.groups import GroupUpdate
 from flagstream.topics import Topic, record_key
 
 from .auth import project_of_key
-from .groups import NamedGroup, named_group
-from .newest_page import decoded, newest_page
+from .groups import NAMED, NamedGroup, named_group
+from .newest_page import PARAMETERS, decoded, newest_page
 from .pages import API_ROOTS
 from .responses import route
+from .shapes.groups import GroupChanges
 
 _SCOPE = "Group"
 
 
+@described(Answer(GroupChanges), parameters=[*NAMED, *PARAMETERS])
 async def list_changes(request: web.Request) -> web.Response:
     """List the changes of a group, the newest first, as far as the log reaches."""
     project = project_of_key(request)

@@ -14,6 +14,7 @@ from flagstream.errors import (
     OverloadedError,
     quote,
 )
+from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Position, Project
 from flagstream.state.group_types import MAX_TYPES
 from flagstream.state.groups import GroupUpdate, fold_group
@@ -22,17 +23,24 @@ from flagstream.wire import GroupChange, GroupLine, group_change, group_lines, u
 from . import keys
 from .auth import project_of_key
 from .bodies import read_object
-from .groups import group_document, named_group, type_of_index
+from .groups import NAMED, group_document, named_group, type_of_index
 from .pages import API_ROOTS
-from .position import positioned
+from .position import POSITION_HEADER, positioned
 from .responses import json_response, route
+from .shapes import groups as shapes
 
 _LAST_VERSION = 1 << 62
 _LINES = "application/x-ndjson"
 _LINES_PER_APPEND = 250
+_CHANGED = Answer(shapes.Group, headers=POSITION_HEADER)
 _REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
 
 
+@described(
+    Answer(shapes.Group, status=201, headers=POSITION_HEADER),
+    body=Body(shapes.NewGroup),
+    refusals=[OverloadedError],
+)
 async def create_group(request: web.Request) -> web.Response:
     """Make a group that is not known yet."""
     project = project_of_key(request)
@@ -50,6 +58,12 @@ async def create_group(request: web.Request) -> web.Response:
     return await _changed(request, project, index, change, status=201)
 
 
+@described(
+    _CHANGED,
+    parameters=NAMED,
+    body=Body(shapes.PropertyChange),
+    refusals=[OverloadedError],
+)
 async def update_property(request: web.Request) -> web.Response:
     """Set one property of a group."""
     project = project_of_key(request)
@@ -62,6 +76,12 @@ async def update_property(request: web.Request) -> web.Response:
     return await _change_named(request, project, {"group_properties": {name: value}})
 
 
+@described(
+    _CHANGED,
+    parameters=NAMED,
+    body=Body(shapes.PropertyRemoval),
+    refusals=[OverloadedError],
+)
 async def delete_property(request: web.Request) -> web.Response:
     """Remove one property of a group."""
     project = project_of_key(request)
@@ -73,6 +93,11 @@ async def delete_property(request: web.Request) -> web.Response:
     return await _change_named(request, project, {"unset": [name]})
 
 
+@described(
+    Answer(str, media=_LINES, headers=POSITION_HEADER),
+    body=Body(str, media=_LINES),
+    refusals=[OverloadedError],
+)
 async def change_groups(request: web.Request) -> web.Response:
     """
     Make or change groups, one a line; each line is answered by one.

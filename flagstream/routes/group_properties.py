@@ -1,20 +1,24 @@
 """Which properties groups have, and which values, for holders of the secret key."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from msgspec import Meta
 
 from flagstream.census import Tally, property_names, property_values
 from flagstream.errors import InvalidFieldError
+from flagstream.openapi import Answer, Parameter, described
 from flagstream.slices import in_slices
 
 from . import keys
 from .auth import project_of_key
-from .groups import asked_type
+from .groups import TYPE, asked_type
 from .pages import API_ROOTS
 from .responses import json_response, route
+from .shapes import groups as shapes
 
 
+@described(Answer(shapes.PropertyNames))
 async def list_names(request: web.Request) -> web.Response:
     """List the properties that groups have, by the index of their type."""
     project = project_of_key(request)
@@ -32,6 +36,19 @@ async def list_names(request: web.Request) -> web.Response:
     )
 
 
+@described(
+    Answer(shapes.PropertyValues),
+    parameters=[
+        TYPE,
+        Parameter(
+            name="key",
+            shape=Annotated[str, Meta(min_length=1)],
+            text="The property's name.",
+            is_required=True,
+        ),
+        Parameter(name="value", shape=str, text="A part of the values, in any case."),
+    ],
+)
 async def list_values(request: web.Request) -> web.Response:
     """List the most frequent values of one property, or of those that have a part."""
     project = project_of_key(request)

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from flagstream.errors import InvalidFieldError, InvalidRequestError, NotFoundError
 from flagstream.management import iso_time
+from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import Project, Search
 from flagstream.state.group_types import MAX_TYPES, GroupType
 from flagstream.state.groups import GroupState
@@ -16,15 +17,28 @@ from .auth import editor_of, project_of_key
 from .bodies import read_list, read_object
 from .pages import API_ROOTS, bounded_int, cursor_after, cursor_of, page_url
 from .responses import json_response, route
+from .shapes import groups as shapes
+from .shapes.common import CURSOR, SEARCH, TypeIndex
 
 _PAGE = 100
+TYPE = Parameter(
+    name="group_type_index", shape=TypeIndex, text="The index of the type.", is_required=True
+)
+"""What :func:`asked_type` reads."""
+NAMED = (
+    TYPE,
+    Parameter(name="group_key", shape=shapes.Name, text="The group's key.", is_required=True),
+)
+"""What :func:`named_group` reads."""
 
 
+@described(Answer(list[shapes.GroupType]))
 async def list_types(request: web.Request) -> web.Response:
     """List the group types with their indexes."""
     return json_response(_types(request, project_of_key(request)))
 
 
+@described(Answer(list[shapes.GroupType]), body=Body(list[shapes.GroupTypeChange]))
 async def name_types(request: web.Request) -> web.Response:
     """Say how group types are called, one object for each."""
     editor = editor_of(request)
@@ -33,6 +47,7 @@ async def name_types(request: web.Request) -> web.Response:
     return json_response(_types(request, project_of_key(request)))
 
 
+@described(Answer(shapes.GroupType), body=Body(shapes.DefaultColumns))
 async def set_default_columns(request: web.Request) -> web.Response:
     """Say which properties lists of a type's groups show."""
     editor = editor_of(request)
@@ -65,6 +80,7 @@ def _type_document(group_type: GroupType, row: Mapping[str, Any]) -> dict[str, A
     }
 
 
+@described(Answer(shapes.RefusedGroupTypes))
 async def list_refused_types(request: web.Request) -> web.Response:
     """List the types that came when all indexes were given; their groups are not kept."""
     project = project_of_key(request)
@@ -72,6 +88,15 @@ async def list_refused_types(request: web.Request) -> web.Response:
     return json_response({"results": [{"group_type": group_type} for group_type in refused]})
 
 
+@described(
+    Answer(shapes.Groups),
+    parameters=[
+        TYPE,
+        SEARCH,
+        Parameter(name="group_key", shape=str, text="A part of the key, in any case."),
+        CURSOR,
+    ],
+)
 async def list_groups(request: web.Request) -> web.Response:
     """List the groups of one type in the order of their keys, a hundred a page."""
     project = project_of_key(request)
@@ -101,6 +126,7 @@ def _shown(request: web.Request, project: Project, group_type: str) -> Sequence[
     return ["name", *(rows.get(group_type, {}).get("default_columns") or ())]
 
 
+@described(Answer(shapes.FoundGroup), parameters=NAMED)
 async def find_group(request: web.Request) -> web.Response:
     """Read one group."""
     project = project_of_key(request)

@@ -1,24 +1,52 @@
 """Whether the process lives, whether it can answer, and its metrics."""
 
+from typing import Literal
+
 from aiohttp import web
+from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 import flagstream
+from flagstream.openapi import Access, Answer, described
 
 from . import keys
 from .responses import json_response, route
 
 
+class Greeting(Struct):
+    """What runs here."""
+
+    name: Literal["flagstream"]
+    version: str
+
+
+class Liveness(Struct):
+    """Whether the process lives."""
+
+    status: Literal["live", "stalled"]
+
+
+class Readiness(Struct):
+    """Whether it answers."""
+
+    status: Literal["ready", "starting"]
+
+
+@described(Answer(Greeting), access=Access.NOTHING)
 async def greet(_request: web.Request) -> web.Response:
     """Say what runs here."""
     return json_response({"name": "flagstream", "version": flagstream.__version__})
 
 
+@described(Answer(Liveness), Answer(Liveness, status=503, text="Stalled."), access=Access.NOTHING)
 async def live(request: web.Request) -> web.Response:
     """Answer 200 while the event loop runs, and the agents if they are watched."""
     return _status(request.app[keys.IS_ALIVE](), "live", "stalled")
 
 
+@described(
+    Answer(Readiness), Answer(Readiness, status=503, text="Still starting."), access=Access.NOTHING
+)
 async def ready(request: web.Request) -> web.Response:
     """Answer 200 once recovered and caught up."""
     return _status(request.app[keys.IS_READY](), "ready", "starting")
@@ -28,6 +56,7 @@ def _status(is_good: bool, good: str, bad: str) -> web.Response:  # noqa: FBT001
     return json_response({"status": good if is_good else bad}, status=200 if is_good else 503)
 
 
+@described(Answer(str, media="text/plain"), access=Access.NOTHING)
 async def metrics(request: web.Request) -> web.Response:
     """Write the metrics in the text format of Prometheus."""
     body = await request.app[keys.METRICS]()

@@ -5,8 +5,9 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from flagstream.errors import InvalidFieldError
+from flagstream.errors import ConflictError, InvalidFieldError
 from flagstream.management import Entry, entries, find_cohort, find_flag, iso_time
+from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Change, Project
 from flagstream.state.definitions import Kind
 
@@ -18,6 +19,8 @@ from .management import flag_document, flag_id
 from .pages import API_ROOTS, list_document
 from .projects import settings_document
 from .responses import json_response, route
+from .shapes import definitions as shapes
+from .shapes.common import PAGING
 
 _SCOPES = {Kind.FLAG: "FeatureFlag", Kind.COHORT: "Cohort", Kind.PROJECT: "Project"}
 
@@ -30,21 +33,25 @@ class _Defined(NamedTuple):
     name: str
 
 
+@described(Answer(shapes.Changes), parameters=PAGING)
 async def list_flag_changes(request: web.Request) -> web.Response:
     """List the changes of a flag, the newest first."""
     return _changes(request, _flag(request))
 
 
+@described(Answer(shapes.Changes), parameters=PAGING)
 async def list_cohort_changes(request: web.Request) -> web.Response:
     """List the changes of a cohort, the newest first; not those of its members."""
     return _changes(request, _cohort(request))
 
 
+@described(Answer(shapes.Changes), parameters=PAGING)
 async def list_settings_changes(request: web.Request) -> web.Response:
     """List the changes of a project's settings, the newest first."""
     return _changes(request, _settings(request))
 
 
+@described(Answer(shapes.Flag), body=Body(shapes.ChangeId))
 async def restore_flag(request: web.Request) -> web.Response:
     """Define a flag as it was after a change."""
     body = await _body_of_change(request, _flag(request))
@@ -53,6 +60,7 @@ async def restore_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row))
 
 
+@described(Answer(shapes.Cohort), body=Body(shapes.ChangeId), refusals=[ConflictError])
 async def restore_cohort(request: web.Request) -> web.Response:
     """Define a cohort as it was after a change; its members stay."""
     body = await _body_of_change(request, _cohort(request))
@@ -61,6 +69,7 @@ async def restore_cohort(request: web.Request) -> web.Response:
     return json_response(cohort_document(row))
 
 
+@described(Answer(shapes.Project), body=Body(shapes.ChangeId))
 async def restore_settings(request: web.Request) -> web.Response:
     """Set a project's settings to what they were after a change."""
     defined = _settings(request)

@@ -6,6 +6,7 @@ from aiohttp import web
 
 from flagstream.ingest import Ingest
 from flagstream.management import Management
+from flagstream.openapi import ApiDocument
 from flagstream.ports import (
     Admission,
     Catalog,
@@ -25,6 +26,7 @@ SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
 FLAGS = web.AppKey("flags", FlagService)
+API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.
 SINK: web.AppKey[RecordSink] = web.AppKey("sink")

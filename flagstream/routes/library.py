@@ -7,14 +7,17 @@ from pathlib import Path
 from aiohttp import hdrs, web
 
 from flagstream.errors import NotFoundError
+from flagstream.openapi import Access, described
 
 from . import keys
-from .responses import client_route, script_headers
+from .responses import SCRIPT, client_route, script_headers
+from .shapes.common import answers_of_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,99}\.js")
 _MAX_AGE_S = 3600
 
 
+@described(*answers_of_file(SCRIPT), access=Access.NOTHING, refusals=[NotFoundError])
 async def script(request: web.Request) -> web.StreamResponse:
     """Send a script of the package; one that is not there belongs to a feature that is off."""
     name = request.match_info.get("name", "array.js")

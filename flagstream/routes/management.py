@@ -5,14 +5,18 @@ from typing import Any
 
 from aiohttp import web
 
+from flagstream.errors import ConflictError
 from flagstream.management import READ_ONLY, dependents, find_flag
+from flagstream.openapi import Answer, AnyOf, Body, described
 
 from . import keys
 from .auth import editor_of, project_of_key
 from .bodies import read_object
-from .flag_filters import matching_flags
+from .flag_filters import PARAMETERS, matching_flags
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
+from .shapes import definitions as shapes
+from .shapes.common import PAGING
 
 _REASONS = {
     "ACTIVE": "Flag is evaluated.",
@@ -22,6 +26,7 @@ _REASONS = {
 Row = Mapping[str, Any]
 
 
+@described(Answer(shapes.Flags), parameters=[*PARAMETERS, *PAGING])
 async def list_flags(request: web.Request) -> web.Response:
     """List the flags that are not deleted, the newest first."""
     project = project_of_key(request)
@@ -30,6 +35,7 @@ async def list_flags(request: web.Request) -> web.Response:
     return json_response(list_document(request, matching, flag_document))
 
 
+@described(Answer(shapes.Flag, status=201), body=Body(shapes.NewFlag))
 async def create_flag(request: web.Request) -> web.Response:
     """Add a flag."""
     editor = editor_of(request)
@@ -38,6 +44,7 @@ async def create_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row), status=201)
 
 
+@described(Answer(AnyOf(shapes.Flag, shapes.UnreadableFlag)))
 async def get_flag(request: web.Request) -> web.Response:
     """Read a flag, deleted or not."""
     project = project_of_key(request)
@@ -50,6 +57,7 @@ async def get_flag(request: web.Request) -> web.Response:
     return json_response(document)
 
 
+@described(Answer(shapes.Flag), body=Body(shapes.FlagChange), refusals=[ConflictError])
 async def update_flag(request: web.Request) -> web.Response:
     """Change the named members of a flag; a PUT leaves the others alone as well."""
     editor = editor_of(request)
@@ -58,6 +66,7 @@ async def update_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row))
 
 
+@described(Answer(shapes.FlagStatus))
 async def flag_status(request: web.Request) -> web.Response:
     """Say whether a flag is evaluated, and why not."""
     project = project_of_key(request)
@@ -66,6 +75,7 @@ async def flag_status(request: web.Request) -> web.Response:
     return json_response({"status": status, "reason": _REASONS[status]})
 
 
+@described(Answer(list[shapes.FlagName]))
 async def list_dependent_flags(request: web.Request) -> web.Response:
     """List the flags whose answers depend on a flag's."""
     project = project_of_key(request)

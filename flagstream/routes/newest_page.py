@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from aiohttp import web
+from msgspec import Meta
 
 from flagstream.errors import InvalidFieldError, RecordError
 from flagstream.newest import Ends, Wanted, newest
+from flagstream.openapi import Parameter
 from flagstream.ports import LogRecord
 from flagstream.state.records import Record
 from flagstream.topics import Topic
@@ -16,8 +18,18 @@ from flagstream.topics import Topic
 from . import keys
 from .pages import bounded_int, cursor_after, cursor_of, page_url
 from .responses import bytes_response
+from .shapes.common import CURSOR
 
 _PAGE = 100
+PARAMETERS = (
+    Parameter(
+        name="limit",
+        shape=Annotated[int, Meta(ge=1, le=_PAGE)],
+        text="How many a page has at most; 100 where it is not given.",
+    ),
+    CURSOR,
+)
+"""What :func:`newest_page` reads."""
 _PLACES = re.compile(r"[0-9]{1,4}-[0-9]{1,15}(,[0-9]{1,4}-[0-9]{1,15})*", re.ASCII)
 R = TypeVar("R", bound=Record)
 

@@ -1,11 +1,13 @@
 """What went wrong, for whoever runs a project: dead letters and refused events."""
 
 from dataclasses import asdict
-from typing import Any
+from typing import Annotated, Any
 
 from aiohttp import web
+from msgspec import Meta
 
 from flagstream.errors import InvalidRequestError, quote
+from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import DeadLetter
 
 from . import keys
@@ -13,11 +15,23 @@ from .auth import project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, bounded_int
 from .responses import json_response, route
+from .shapes import events as shapes
 
 _MAX_LISTED = 100
 _MAX_REPLAYED = 1_000
 
 
+@described(
+    Answer(shapes.DeadLetters),
+    parameters=[
+        Parameter(name="after", shape=str, text="The id behind which the list goes on."),
+        Parameter(
+            name="limit",
+            shape=Annotated[int, Meta(ge=1, le=_MAX_LISTED)],
+            text="How many at most; 100 where it is not given.",
+        ),
+    ],
+)
 async def list_dead_letters(request: web.Request) -> web.Response:
     """List what could not be folded, oldest first; ``after`` an id goes on behind it."""
     project = project_of_key(request)
@@ -33,6 +47,7 @@ def _document(letter: DeadLetter) -> dict[str, Any]:
     return {**asdict(letter), "value": letter.value.decode("utf-8", "replace")}
 
 
+@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds))
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Fold the dead letters of the named ids once more."""
     project = project_of_key(request)
@@ -47,6 +62,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     return json_response({"replayed": replayed})
 
 
+@described(Answer(shapes.IngestionWarnings))
 async def list_warnings(request: web.Request) -> web.Response:
     """List samples of refused events, newest first."""
     project = project_of_key(request)

@@ -1,18 +1,22 @@
 """Persons with their properties and ids, for holders of the secret key."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid5
 
 from aiohttp import web
+from msgspec import Meta
 
 from flagstream.errors import NotFoundError
 from flagstream.management import iso_time
+from flagstream.openapi import Answer, Parameter, described
 from flagstream.ports import Person, Project, Search
 
 from . import keys
 from .auth import project_of_key
 from .pages import API_ROOTS, bounded_int, cursor_after, cursor_of, page_url
 from .responses import json_response, route
+from .shapes import groups as shapes
+from .shapes.common import CURSOR, SEARCH
 
 _PAGE = 100
 _NAMESPACE = UUID("6f3c1f0e-4a47-5d52-9d0b-2f6a5b0e7c11")
@@ -20,6 +24,19 @@ _NAMESPACE = UUID("6f3c1f0e-4a47-5d52-9d0b-2f6a5b0e7c11")
 _NAMES = ("email", "name", "username")
 
 
+@described(
+    Answer(shapes.Persons),
+    parameters=[
+        SEARCH,
+        Parameter(name="distinct_id", shape=str, text="One of the person's ids."),
+        Parameter(
+            name="limit",
+            shape=Annotated[int, Meta(ge=1, le=_PAGE)],
+            text="How many a page has at most; 100 where it is not given.",
+        ),
+        CURSOR,
+    ],
+)
 async def list_persons(request: web.Request) -> web.Response:
     """List persons in the order of their first ids, or the one that has ``distinct_id``."""
     project = project_of_key(request)
@@ -41,6 +58,7 @@ async def list_persons(request: web.Request) -> web.Response:
     return json_response({"next": following, "previous": None, "results": results})
 
 
+@described(Answer(shapes.Person))
 async def get_person(request: web.Request) -> web.Response:
     """Read the person who has a distinct id."""
     project = project_of_key(request)

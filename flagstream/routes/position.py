@@ -16,6 +16,7 @@ POSITION = istr("X-Flagstream-Position")
 """``TABLE.PARTITION.OFFSET``, one or more, with commas between them."""
 STALE = istr("X-Flagstream-Stale")
 """How many milliseconds were waited for the position in vain."""
+POSITION_HEADER = {str(POSITION): "How far a node has to be to answer flags from what was written."}
 
 _TABLES = {table.source.value: table.value for table in Table}
 _SOURCES = {name: source for source, name in _TABLES.items()}

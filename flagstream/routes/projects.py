@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Project, ProjectSettings
 
 from . import keys
@@ -12,8 +13,11 @@ from .auth import editor_of, masked, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document
 from .responses import json_response, route
+from .shapes import definitions as shapes
+from .shapes.common import PAGING
 
 
+@described(Answer(shapes.Projects), parameters=PAGING)
 async def list_projects(request: web.Request) -> web.Response:
     """List the projects that the key is of: one."""
     project = project_of_key(request)
@@ -21,12 +25,14 @@ async def list_projects(request: web.Request) -> web.Response:
     return json_response(list_document(request, [document], dict))
 
 
+@described(Answer(shapes.Project))
 async def get_project(request: web.Request) -> web.Response:
     """Read a project with its settings."""
     project = project_of_key(request)
     return json_response(settings_document(project, _settings(request, project)))
 
 
+@described(Answer(shapes.Project), body=Body(shapes.SettingsChange))
 async def update_project(request: web.Request) -> web.Response:
     """Change the named settings of a project."""
     project, editor = project_of_key(request), editor_of(request)
@@ -44,6 +50,7 @@ def _settings(request: web.Request, project: Project) -> ProjectSettings:
     return request.app[keys.CATALOG].project(project.id).settings
 
 
+@described(Answer(shapes.Keys), parameters=PAGING)
 async def list_keys(request: web.Request) -> web.Response:
     """List the keys of a project with what they are for; of the secret one only its end."""
     project = project_of_key(request)

@@ -5,13 +5,16 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from msgspec import defstruct
 
 from flagstream.errors import NotFoundError
+from flagstream.openapi import Access, Answer, described
 
 from . import keys
 from .auth import project_of_key
 from .pages import API_ROOTS
-from .responses import bytes_response, client_route, route, script_headers
+from .responses import SCRIPT, bytes_response, client_route, route, script_headers
+from .shapes.common import TOKEN
 
 # `autocapture_opt_out` has to be there: without it a new visitor's autocapture stays off.
 # `hasFeatureFlags` has to be true: without it posthog-js does not ask for flags at start.
@@ -38,6 +41,10 @@ _CONFIG: dict[str, Any] = {
     "isAuthenticated": False,
 }
 _DECIDE_CONFIG = {**_CONFIG, "config": {"enable_collect_everything": True}, "editorParams": {}}
+CONFIG_FIELDS = [(name, type(value)) for name, value in _DECIDE_CONFIG.items()]
+_Config = defstruct(
+    "RemoteConfig", [("token", str), *((name, type(value)) for name, value in _CONFIG.items())]
+)
 DECIDE_MEMBERS = orjson.dumps(_DECIDE_CONFIG)[1:-1]
 
 
@@ -53,11 +60,13 @@ def _config_of(request: web.Request) -> bytes:
     return _encoded(token)
 
 
+@described(Answer(_Config), access=Access.NOTHING, refusals=[NotFoundError])
 async def config(request: web.Request) -> web.Response:
     """Answer the configuration as JSON."""
     return bytes_response(_config_of(request), request=request)
 
 
+@described(Answer(str, media=SCRIPT), access=Access.NOTHING, refusals=[NotFoundError])
 async def config_script(request: web.Request) -> web.Response:
     """Answer the configuration as the script that posthog-js loads first."""
     encoded = _config_of(request)
@@ -69,6 +78,7 @@ async def config_script(request: web.Request) -> web.Response:
     return web.Response(body=body, headers=script_headers(request))
 
 
+@described(Answer(Any), parameters=[TOKEN])
 async def payload(request: web.Request) -> web.Response:
     """Answer the one payload of a remote config flag."""
     project = project_of_key(request)

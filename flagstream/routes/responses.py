@@ -8,6 +8,7 @@ import orjson
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
+SCRIPT = "application/javascript"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -55,8 +56,14 @@ def json_headers(origin: str | None) -> CIMultiDict[str]:
 def script_headers(request: web.BaseRequest) -> CIMultiDict[str]:
     """Read the headers of a script."""
     headers = json_headers(request.headers.get(hdrs.ORIGIN)).copy()
-    headers[hdrs.CONTENT_TYPE] = "application/javascript"
+    headers[hdrs.CONTENT_TYPE] = SCRIPT
     return headers
+
+
+def is_known(request: web.BaseRequest, etag: str) -> bool:
+    """Tell whether a client has what *etag* is of, whatever proxies and SDKs changed about it."""
+    known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
+    return any(etag == each.strip().removeprefix("W/").strip('"') for each in known)
 
 
 def _cross_origin(origin: str) -> dict[str, str]:

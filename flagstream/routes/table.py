@@ -6,6 +6,8 @@ from itertools import chain
 
 from aiohttp import hdrs, web
 
+from flagstream.openapi import ApiDocument, Section
+
 from . import (
     absent,
     capture,
@@ -20,28 +22,58 @@ from . import (
     groups,
     health,
     history,
+    keys,
     library,
     management,
+    openapi,
     operations,
     persons,
     projects,
     remote_config,
 )
 from .errors import guarded, not_allowed, not_found
+from .pages import API_ROOTS
 from .responses import Handler
+from .shapes.common import PATH_PARAMETERS
 
-_RESOURCES = (
-    *(flags, capture, remote_config, definitions, absent, library),
-    # Before the addresses of single flags, which theirs would be taken for.
-    flag_evaluations,
-    *(projects, management, cohorts, groups, group_changes, group_properties, persons, history),
-    *(group_activity, events, operations, health),
+SECTIONS = (
+    Section("Events", "Answered once they are durable.", (*capture.routes, *events.routes)),
+    Section(
+        "Flags",
+        "The flags of a user, evaluated.",
+        # Before the addresses of single flags, which some of them would be taken for.
+        (*flags.routes, *definitions.routes, *flag_evaluations.routes),
+    ),
+    Section(
+        "posthog-js",
+        "What posthog-js asks for besides.",
+        (*remote_config.routes, *absent.routes, *library.routes),
+    ),
+    Section(
+        "Definitions",
+        "Flags, cohorts and settings, as they are changed.",
+        (*projects.routes, *management.routes, *cohorts.routes, *history.routes),
+    ),
+    Section(
+        "Groups",
+        "Group types and groups.",
+        (*groups.routes, *group_changes.routes, *group_properties.routes, *group_activity.routes),
+    ),
+    Section("Persons", "Persons, by any of their ids.", persons.routes),
+    Section("Operations", "For who runs it.", (*operations.routes, *health.routes)),
+    Section("This document", "As JSON, and as a page.", openapi.routes),
 )
 
 
 def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
     """Serve every resource, and refuse every other path and method."""
-    _add(app, chain.from_iterable(resource.routes for resource in _RESOURCES), is_ready)
+    app[keys.API_DOCUMENT] = ApiDocument(
+        sections=SECTIONS,
+        other_roots=[root.rpartition("/")[0] for root in API_ROOTS[1:]],
+        parameters=PATH_PARAMETERS,
+        always=health.PATHS,
+    )
+    _add(app, chain.from_iterable(section.routes for section in SECTIONS), is_ready)
 
 
 def add_health(app: web.Application) -> None:

@@ -1,6 +1,7 @@
 import pytest
 
 from flagstream.api import create_app
+from tests.documented import answered, problems
 from tests.fakes.world import World
 
 
@@ -11,4 +12,15 @@ def world():
 
 @pytest.fixture
 async def client(world, aiohttp_client):
-    return await aiohttp_client(create_app(world.services()))
+    """A client of the application, none of whose answers may be outside the OpenAPI document."""
+    found = []
+
+    async def check(request, response):
+        found.extend(problems(answered(request, response)))
+
+    app = create_app(world.services())
+    app.on_response_prepare.append(check)
+
+    yield await aiohttp_client(app)
+
+    assert [] == found

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from flagstream.management import new_row
 from flagstream.ports import ProjectSettings
 from flagstream.state.persons import PersonUpdate
 from flagstream.topics import key_parts
@@ -28,17 +29,9 @@ def flag_row(key: str, *, flag_id: int = 1, test: Any = None, group: bool = True
     if group:
         filters["aggregation_group_type_index"] = 0
     filters |= members.pop("filters", {})
-    return {
-        "id": flag_id,
-        "key": key,
-        "name": "About it",
-        "filters": filters,
-        "active": True,
-        "deleted": False,
-        "version": 3,
-        "bucketing": "murmur3",
-        **members,
-    }
+    given = {"key": key, "name": "About it", "filters": filters}
+    row = new_row(given, flag_id=flag_id, bucketing="murmur3", now_ms=NOW_MS)
+    return {**row, "version": 3, **members}
 
 
 PRO = flag_row("pro", test={"key": "plan", "value": "pro"})

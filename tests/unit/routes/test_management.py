@@ -409,16 +409,11 @@ class TestUnreadableFlags:
         """
         A stored flag that cannot be read says what is wrong with it; others say nothing.
         """
-        row = {"id": 1, "key": "odd", "name": "", "active": True, "deleted": False}
+        await create(client, key="good")
+        row = {"id": 2, "key": "odd", "name": "", "active": True, "deleted": False}
         world.catalog.set_flag({**row, "filters": {"groups": [{"rollout_percentage": "5"}]}})
-        world.catalog.set_flag({**row, "id": 2, "key": "good", "filters": {}})
 
-        odd, good = [
-            await (
-                await client.get(f"/api/projects/@current/feature_flags/{each}/", headers=AUTH)
-            ).json()
-            for each in (1, 2)
-        ]
+        good, odd = [await get(client, f"{FLAGS}{flag_id}/") for flag_id in (1, 2)]
 
         (problem,) = odd["problems"]
         assert problem.startswith("$.filters.groups[0].rollout_percentage: expected a valid number")

@@ -1,0 +1,28 @@
+"""What operations say of themselves beside their handlers, and the OpenAPI document made of it."""
+
+from .descriptions import (
+    JSON,
+    Access,
+    Answer,
+    Body,
+    Operation,
+    Parameter,
+    described,
+    operation_of,
+)
+from .document import ApiDocument, Section
+from .schemas import AnyOf
+
+__all__ = [
+    "JSON",
+    "Access",
+    "Answer",
+    "AnyOf",
+    "ApiDocument",
+    "Body",
+    "Operation",
+    "Parameter",
+    "Section",
+    "described",
+    "operation_of",
+]

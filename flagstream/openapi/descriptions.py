@@ -1,0 +1,143 @@
+"""What an operation says of itself: static, kept beside its handler, and no part of answering."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal, TypeVar
+
+from flagstream.errors import RequestError
+
+JSON = "application/json"
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+Refusals = Sequence[type[RequestError]]
+
+
+class Access(Enum):
+    """What a request authenticates itself with."""
+
+    NOTHING = "nothing"
+    PUBLIC_TOKEN = "public token"  # noqa: S105 -- no token
+    """In the body, or in the query."""
+    BEARER_TOKEN = "bearer token"  # noqa: S105 -- likewise
+    """The public token, as a header."""
+    SECRET_KEY = "secret key"  # noqa: S105 -- no key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """
+    A parameter of the query, of the path or of the header.
+
+    Attributes:
+        shape: Its type; what is more than ``str`` can be refused.
+    """
+
+    name: str
+    shape: Any
+    text: str
+    is_required: bool = False
+    place: Literal["query", "path", "header"] = "query"
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """
+    What a request carries; of methods that carry nothing it is left out.
+
+    Attributes:
+        shape: Its type.
+        others: By media type, the types of what is taken as well.
+    """
+
+    shape: Any
+    media: str = JSON
+    others: Mapping[str, Any] = field(default_factory=dict)
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """
+    An answer that is no refusal.
+
+    Attributes:
+        shape: The type of what it carries; None where it carries nothing.
+        text: When it comes; "" where its status says so.
+        headers: By name what they say.
+    """
+
+    shape: Any
+    status: int = 200
+    media: str = JSON
+    text: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """
+    What is said of a handler.
+
+    Attributes:
+        summary: In one line.
+        text: The rest of it, in Markdown; "" for nothing.
+        refusals: Besides those that follow from the rest: bodies, parameters and access.
+    """
+
+    summary: str
+    text: str
+    answers: Sequence[Answer]
+    access: Access
+    parameters: Sequence[Parameter]
+    body: Body | None
+    refusals: Refusals
+
+
+_OPERATIONS: dict[Callable[..., Any], Operation] = {}
+
+
+def described(
+    *answers: Answer,
+    access: Access = Access.SECRET_KEY,
+    parameters: Sequence[Parameter] = (),
+    body: Body | None = None,
+    refusals: Refusals = (),
+) -> Callable[[Handler], Handler]:
+    """
+    Say what a handler takes and answers; its docstring says what it is for.
+
+    The handler stays as it is: nothing is added to what a request costs.
+    """
+
+    def describe(handler: Handler) -> Handler:
+        summary, _, text = markdown(handler.__doc__ or "").partition("\n")
+        _OPERATIONS[handler] = Operation(
+            summary=summary,
+            text=text.strip(),
+            answers=answers,
+            access=access,
+            parameters=parameters,
+            body=body,
+            refusals=refusals,
+        )
+        return handler
+
+    return describe
+
+
+def operation_of(handler: Callable[..., Any]) -> Operation:
+    """
+    Read what a handler says of itself.
+
+    Raises:
+        LookupError: It says nothing.
+    """
+    if (operation := _OPERATIONS.get(handler)) is None:
+        raise LookupError(f"{handler.__module__}.{handler.__qualname__}: expected @described")
+    return operation
+
+
+def markdown(docstring: str) -> str:
+    """Write a docstring as people read it elsewhere."""
+    return inspect.cleandoc(docstring).replace("``", "`")

@@ -1,0 +1,124 @@
+"""Answers, held against the OpenAPI document."""
+
+import copy
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+from aiohttp import hdrs, web
+from jsonschema import Draft202012Validator, FormatChecker
+
+from flagstream.flags.model import Part
+from flagstream.routes import keys
+from flagstream.routes.shapes.definitions import UnreadableFlag
+from flagstream.routes.table import add_routes
+
+OTHER_ROOT = "/api/environments"
+ROOT = "/api/projects"
+# Served everywhere.
+_LEFT_OUT = {hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_ANY}
+
+
+def served(*, other_root: bool = False) -> dict[str, set[str]]:
+    """The methods by path, as an application serves them; without those that all paths have."""
+    app = web.Application()
+    add_routes(app, lambda: True)
+    found = defaultdict(set)
+    for route in app.router.routes():
+        assert route.resource is not None
+        path = route.resource.canonical
+        if route.method not in _LEFT_OUT and path.startswith(OTHER_ROOT) is other_root:
+            found[path.rstrip("/") or "/"].add(route.method)
+    return dict(found)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The document that the application serves."""
+    app = web.Application()
+    add_routes(app, lambda: True)
+    read: dict[str, Any] = json.loads(app[keys.API_DOCUMENT].encoded)
+    return read
+
+
+def closed(open_document: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Take every object of answers for complete: a member that it does not name is an error.
+
+    Clients must bear new members, so the document itself does not say so. Definitions are left
+    open: they are answered as they were sent.
+    """
+    strict = copy.deepcopy(dict(open_document))
+    stored = {UnreadableFlag.__name__, *(model.__name__ for model in Part.__subclasses__())}
+    for name, schema in strict["components"]["schemas"].items():
+        if "properties" in schema and name not in stored:
+            schema.setdefault("additionalProperties", False)
+    return strict
+
+
+class Answered(NamedTuple):
+    """
+    An answer.
+
+    Attributes:
+        path: As the document has it.
+        content: None where it is not looked at.
+    """
+
+    method: str
+    path: str
+    status: int
+    media: str
+    content: bytes | None
+
+
+def answered(request: web.Request, response: web.StreamResponse) -> Answered:
+    """Take an answer of the application as it is given."""
+    resource = request.match_info.route.resource
+    path = "" if resource is None else resource.canonical
+    if path.startswith(OTHER_ROOT):
+        path = ROOT + path.removeprefix(OTHER_ROOT)
+    is_whole = isinstance(response, web.Response) and request.method != hdrs.METH_HEAD
+    return Answered(
+        method=hdrs.METH_GET if request.method == hdrs.METH_HEAD else request.method,
+        path=path.rstrip("/") or "/",
+        status=response.status,
+        media=response.content_type,
+        content=response.body if is_whole else None,
+    )
+
+
+def problems(answer: Answered) -> list[str]:
+    """Say what the document does not say of an answer."""
+    operation = document()["paths"].get(answer.path, {}).get(answer.method.lower())
+    if operation is None:
+        # What no operation is at is refused, and a preflight carries nothing.
+        is_fine = answer.status in (404, 405, 503) or answer.method == hdrs.METH_OPTIONS
+        return [] if is_fine else [f"{answer}: no such operation"]
+    said = operation["responses"].get(str(answer.status))
+    if said is None:
+        return [f"{answer}: no such status"]
+    if "$ref" in said:
+        said = document()["components"]["responses"][said["$ref"].rpartition("/")[2]]
+    contents = said.get("content", {})
+    if not contents:
+        return [f"{answer}: expected nothing"] if answer.content else []
+    if answer.media not in contents:
+        return [f"{answer}: expected one of {list(contents)}"]
+    if answer.content is None:
+        return []
+    is_json = answer.media == "application/json"
+    value = json.loads(answer.content) if is_json else answer.content.decode()
+    return [
+        f"{answer.method} {answer.path} {answer.status} {error.json_path}: {error.message}"
+        for error in _validator(contents[answer.media]["schema"]).iter_errors(value)
+    ]
+
+
+def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    components = closed(document())["components"]
+    return Draft202012Validator(
+        {**schema, "components": components}, format_checker=FormatChecker()
+    )
