@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections import defaultdict
 from collections.abc import Mapping
 from functools import cache
@@ -10,13 +11,13 @@ from typing import Any, NamedTuple
 from aiohttp import hdrs, web
 from jsonschema import Draft202012Validator, FormatChecker
 
-from flagstream.flags.model import Part
 from flagstream.routes import keys
 from flagstream.routes.shapes.definitions import UnreadableFlag
 from flagstream.routes.table import add_routes
 
 OTHER_ROOT = "/api/environments"
 ROOT = "/api/projects"
+_NAME = re.compile(r'"#/components/schemas/(\w+)"')
 # Served everywhere.
 _LEFT_OUT = {hdrs.METH_HEAD, hdrs.METH_OPTIONS, hdrs.METH_ANY}
 
@@ -47,15 +48,33 @@ def closed(open_document: Mapping[str, Any]) -> dict[str, Any]:
     """
     Take every object of answers for complete: a member that it does not name is an error.
 
-    Clients must bear new members, so the document itself does not say so. Definitions are left
-    open: they are answered as they were sent.
+    Clients must bear new members, so the document itself does not say so. What is also sent is left
+    open, and so are definitions, which are answered as they were sent.
     """
     strict = copy.deepcopy(dict(open_document))
-    stored = {UnreadableFlag.__name__, *(model.__name__ for model in Part.__subclasses__())}
-    for name, schema in strict["components"]["schemas"].items():
-        if "properties" in schema and name not in stored:
-            schema.setdefault("additionalProperties", False)
+    schemas = strict["components"]["schemas"]
+    bodies = [
+        operation["requestBody"]
+        for operations in strict["paths"].values()
+        for operation in operations.values()
+        if "requestBody" in operation
+    ]
+    for name in schemas.keys() - _named(bodies, schemas) - {UnreadableFlag.__name__}:
+        if "properties" in schemas[name]:
+            schemas[name].setdefault("additionalProperties", False)
     return strict
+
+
+def _named(part: Any, schemas: Mapping[str, Any]) -> set[str]:
+    """The schemas that a part of the document names, directly or through others."""
+    found: set[str] = set()
+    pending = set(_NAME.findall(json.dumps(part)))
+    while pending:
+        found |= pending
+        pending = {
+            name for each in pending for name in _NAME.findall(json.dumps(schemas[each]))
+        } - found
+    return found
 
 
 class Answered(NamedTuple):
@@ -109,12 +128,19 @@ def problems(answer: Answered) -> list[str]:
         return [f"{answer}: expected one of {list(contents)}"]
     if answer.content is None:
         return []
-    is_json = answer.media == "application/json"
-    value = json.loads(answer.content) if is_json else answer.content.decode()
+    validator = _validator(contents[answer.media]["schema"])
     return [
         f"{answer.method} {answer.path} {answer.status} {error.json_path}: {error.message}"
-        for error in _validator(contents[answer.media]["schema"]).iter_errors(value)
+        for value in _values(answer.media, answer.content)
+        for error in validator.iter_errors(value)
     ]
+
+
+def _values(media: str, content: bytes) -> list[Any]:
+    """Read what a schema is of: all, or each line."""
+    if media == "application/x-ndjson":
+        return [json.loads(line) for line in content.splitlines()]
+    return [json.loads(content) if media == "application/json" else content.decode()]
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:

@@ -79,7 +79,7 @@ def _tags(text: str) -> _Test:
             "tags", "names with commas between them, or a list", text
         ) from error
     tags = set(filter(None, text.split(","))) if listed is None else set(listed)
-    return lambda row: tags <= set(row["tags"])
+    return lambda row: tags <= set(row["tags"] or ())
 
 
 _FILTERS: Mapping[str, Callable[[str], _Test]] = {

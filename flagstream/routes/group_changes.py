@@ -94,16 +94,16 @@ async def delete_property(request: web.Request) -> web.Response:
 
 
 @described(
-    Answer(str, media=_LINES, headers=POSITION_HEADER),
-    body=Body(str, media=_LINES),
+    Answer(shapes.LineAnswer, media=_LINES, headers=POSITION_HEADER),
+    body=Body(shapes.GroupLine, media=_LINES),
     refusals=[OverloadedError],
 )
 async def change_groups(request: web.Request) -> web.Response:
     """
     Make or change groups, one a line; each line is answered by one.
 
-    Lines that are right count whatever is beside them. A line that is answered with ``retry`` was
-    perhaps not kept, and can be sent again.
+    Lines are JSON objects, up to 10,000 of them. Those that are right count whatever is beside
+    them. A line that is answered with ``retry`` was perhaps not kept, and can be sent again.
     """
     project = project_of_key(request)
     request.app[keys.ADMISSION].admit()

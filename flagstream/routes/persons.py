@@ -41,12 +41,12 @@ async def list_persons(request: web.Request) -> web.Response:
     """List persons in the order of their first ids, or the one that has ``distinct_id``."""
     project = project_of_key(request)
     view = request.app[keys.VIEW]
+    limit = bounded_int(request, "limit", default=_PAGE, highest=_PAGE)
     distinct_id = request.query.get("distinct_id")
     if distinct_id:
         person = view.person(project.id, distinct_id)
         results = [] if person is None else [_document(project, person)]
         return json_response({"next": None, "previous": None, "results": results})
-    limit = bounded_int(request, "limit", default=_PAGE, highest=_PAGE)
     page = view.persons(
         project.id,
         search=Search(request.query.get("search") or "", _NAMES),

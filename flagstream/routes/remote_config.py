@@ -85,7 +85,7 @@ async def payload(request: web.Request) -> web.Response:
     row = request.app[keys.CATALOG].project(project.id).flag_rows.get(request.match_info["key"])
     if row is None or row.get("deleted"):
         raise NotFoundError("There is no flag with this key.")
-    text = row["filters"].get("payloads", {}).get("true")
+    text = (row["filters"].get("payloads") or {}).get("true")
     if not row.get("is_remote_configuration") or text is None:
         raise NotFoundError("This flag is no remote configuration with a payload.")
     return bytes_response(text.encode())

@@ -75,13 +75,20 @@ def _cross_origin(origin: str) -> dict[str, str]:
     }
 
 
+def _served(request: web.Request) -> set[str]:
+    """Name the methods that a path is served for."""
+    resource = request.match_info.route.resource
+    return {route.method for route in resource or ()} - {hdrs.METH_ANY}
+
+
 async def preflight(request: web.Request) -> web.Response:
     """Let a browser's page of any origin make the request it asks for."""
-    response = web.Response(status=204, headers={hdrs.ALLOW: "GET, POST, OPTIONS, HEAD"})
+    allowed = ", ".join(sorted(_served(request)))
+    response = web.Response(status=204, headers={hdrs.ALLOW: allowed})
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is not None:
         response.headers.update(_cross_origin(origin))
-        response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST, OPTIONS, HEAD"
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = allowed
         response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
         asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
         if asked is not None:

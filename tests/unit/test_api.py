@@ -114,14 +114,23 @@ class TestCrossOrigin:
 
         assert "Access-Control-Allow-Origin" not in response.headers
 
-    async def test_preflight(self, client):
+    @pytest.mark.parametrize(
+        ("path", "methods"),
+        [
+            ("/flags/?v=2", "GET, HEAD, OPTIONS, POST"),
+            ("/api/surveys", "GET, HEAD, OPTIONS"),
+            ("/i/v1/analytics/events", "OPTIONS, POST"),
+        ],
+    )
+    async def test_preflight(self, client, path, methods):
         """
-        A preflight is granted what it asks for.
+        A preflight is granted what it asks for, and the methods that the path is served for.
         """
         asked = {"Origin": ORIGIN, "Access-Control-Request-Headers": "content-type,x-any"}
-        response = await client.options("/flags/?v=2", headers=asked)
+        response = await client.options(path, headers=asked)
 
         assert 204 == response.status
         assert "content-type,x-any" == response.headers["Access-Control-Allow-Headers"]
-        assert "POST" in response.headers["Access-Control-Allow-Methods"]
+        assert methods == response.headers["Access-Control-Allow-Methods"]
+        assert methods == response.headers["Allow"]
         assert ORIGIN == response.headers["Access-Control-Allow-Origin"]

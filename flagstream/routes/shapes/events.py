@@ -11,7 +11,8 @@ from .common import Count, CursorPage, Properties, Time, UnixMs
 DistinctId = Annotated[
     Any,
     Meta(
-        description="An id; numbers and objects are written as text, of which 200 characters count."
+        extra_json_schema={"not": {"enum": [None, ""]}},
+        description="An id; what is no text is written as one, of which 200 characters count.",
     ),
 ]
 _Names = list[str] | Properties | UnsetType | None
@@ -71,7 +72,7 @@ class Form(Struct, kw_only=True):
         compression: Of what `data` holds.
     """
 
-    data: str
+    data: Annotated[str, Meta(min_length=1)]
     compression: Literal["base64", "gzip", "gzip-js", "lz64"] | UnsetType = UNSET
 
 

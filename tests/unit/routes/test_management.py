@@ -244,6 +244,16 @@ class TestRead:
             found[query] = [flag["key"] for flag in results]
         assert expected == found
 
+    async def test_filters_where_nothing_is(self, client):
+        """
+        A flag whose tags are null has none.
+        """
+        await create(client, key="alpha", tags=None)
+
+        assert [1, 0] == [
+            (await get(client, f"{FLAGS}?{query}"))["count"] for query in ("", "tags=x")
+        ]
+
     @pytest.mark.parametrize(
         "query",
         [

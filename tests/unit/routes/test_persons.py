@@ -67,10 +67,10 @@ class TestList:
 
         assert expected == [person["id"] for person in found["results"]]
 
-    @pytest.mark.parametrize("limit", ["0", "101", "x"])
+    @pytest.mark.parametrize("limit", ["0", "101", "x", "0&distinct_id=user-1"])
     async def test_bad_limit(self, client, limit):
         """
-        A page that cannot be is refused by name.
+        A page that cannot be is refused by name, also where one person is asked for.
         """
         assert "limit" == (await get(client, f"{PERSONS}/?limit={limit}", 400))["attr"]
 

@@ -60,6 +60,7 @@ class TestPayload:
             {"is_remote_configuration": False},
             {"deleted": True},
             {"filters": {"groups": []}},
+            {"filters": {"groups": [], "payloads": None}},
             {"key": "other"},
         ],
     )
