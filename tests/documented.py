@@ -128,11 +128,11 @@ def problems(answer: Answered) -> list[str]:
         return [f"{answer}: expected one of {list(contents)}"]
     if answer.content is None:
         return []
-    validator = _validator(contents[answer.media]["schema"])
+    errors_in = validator(contents[answer.media]["schema"]).iter_errors
     return [
         f"{answer.method} {answer.path} {answer.status} {error.json_path}: {error.message}"
         for value in _values(answer.media, answer.content)
-        for error in validator.iter_errors(value)
+        for error in errors_in(value)
     ]
 
 
@@ -143,7 +143,8 @@ def _values(media: str, content: bytes) -> list[Any]:
     return [json.loads(content) if media == "application/json" else content.decode()]
 
 
-def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
+    """What a part of the document says of values."""
     components = closed(document())["components"]
     return Draft202012Validator(
         {**schema, "components": components}, format_checker=FormatChecker()

@@ -31,6 +31,7 @@ class Parameter:
 
     Attributes:
         shape: Its type; what is more than ``str`` can be refused.
+        example: None for none.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Parameter:
     text: str
     is_required: bool = False
     place: Literal["query", "path", "header"] = "query"
+    example: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class Body:
     Attributes:
         shape: Its type.
         others: By media type, the types of what is taken as well.
+        example: None for none.
     """
 
     shape: Any
     media: str = JSON
     others: Mapping[str, Any] = field(default_factory=dict)
-    is_required: bool = True
+    example: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Operation:
     What is said of a handler.
 
     Attributes:
-        summary: In one line.
+        summary: In one line, of plain text.
         text: The rest of it, in Markdown; "" for nothing.
         refusals: Besides those that follow from the rest: bodies, parameters and access.
     """
@@ -113,7 +116,7 @@ def described(
     def describe(handler: Handler) -> Handler:
         summary, _, text = markdown(handler.__doc__ or "").partition("\n")
         _OPERATIONS[handler] = Operation(
-            summary=summary,
+            summary=summary.replace("`", ""),
             text=text.strip(),
             answers=answers,
             access=access,

@@ -144,7 +144,6 @@ class _Writer:
             paths.setdefault(place.path, {})[place.method.lower()] = self._operation(place)
         return {
             "openapi": "3.1.0",
-            "jsonSchemaDialect": "https://json-schema.org/draft/2020-12/schema",
             "info": {
                 "title": "flagstream",
                 "version": flagstream.__version__,
@@ -193,14 +192,15 @@ class _Writer:
         if said.text:
             operation["description"] = said.text
         if said.body is not None and place.method in _WITH_BODIES:
-            contents = _contents(said.body)
-            operation["requestBody"] = {
-                "required": said.body.is_required,
-                "content": {
-                    media: {"schema": self._schemas.of(contents[media])} for media in contents
-                },
-            }
+            operation["requestBody"] = {"required": True, "content": self._content(said.body)}
         return operation
+
+    def _content(self, body: Body) -> Schema:
+        content = {
+            media: {"schema": self._schemas.of(shape)} for media, shape in _contents(body).items()
+        }
+        content[body.media] |= _example(body.example)
+        return content
 
     def _parameter(self, parameter: Parameter) -> Schema:
         return {
@@ -209,6 +209,7 @@ class _Writer:
             "required": parameter.is_required or parameter.place == "path",
             "description": parameter.text,
             "schema": self._schemas.of(parameter.shape),
+            **_example(parameter.example),
         }
 
     def _answer(self, answer: Answer) -> Schema:
@@ -243,9 +244,10 @@ class _Writer:
                 "$ref": "#/components/schemas/Refusal",
                 "properties": {"type": {"const": refusal.type}},
             }
+            example = {"type": refusal.type, "code": refusal.code, "detail": "…", "attr": None}
             written: Schema = {
                 "description": markdown(refusal.__doc__ or ""),
-                "content": {JSON: {"schema": schema}},
+                "content": {JSON: {"schema": schema, **_example(example)}},
             }
             if refusal.status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE):
                 written["headers"] = {"Retry-After": _header(_RETRY_AFTER)}
@@ -272,6 +274,10 @@ def _operation_id(place: _Place) -> str:
 
 def _contents(body: Body) -> Mapping[str, Any]:
     return {body.media: body.shape, **body.others}
+
+
+def _example(example: Any) -> Schema:
+    return {} if example is None else {"example": example}
 
 
 def _header(text: str) -> Schema:

@@ -41,6 +41,7 @@ class Schemas:
         self.components: Mapping[str, Schema] = {**components, **self._of_models()}
         for schema in self.components.values():
             _explain(schema)
+        _type([*schemas, self.components])
 
     def of(self, shape: Any) -> Schema:
         """Read the schema of one of the types that were given."""
@@ -64,6 +65,17 @@ class Schemas:
 
 def _parts(shape: Any) -> Sequence[Any]:
     return shape.shapes if isinstance(shape, AnyOf) else (shape,)
+
+
+def _type(part: Any) -> None:
+    """Say the type of texts of which there are few: what makes clients of schemas asks for it."""
+    if isinstance(part, dict):
+        values = part.get("enum")
+        if isinstance(values, list) and all(isinstance(each, str) for each in values):
+            part.setdefault("type", "string")
+    if isinstance(part, dict | list):
+        for each in part.values() if isinstance(part, dict) else part:
+            _type(each)
 
 
 def _explain(schema: Schema) -> None:

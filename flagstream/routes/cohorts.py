@@ -40,7 +40,7 @@ def _age(row: Row) -> tuple[datetime, int]:
     return datetime.fromisoformat(row["created_at"]), row["id"]
 
 
-@described(Answer(shapes.Cohort, status=201), body=Body(shapes.NewCohort))
+@described(Answer(shapes.Cohort, status=201), body=shapes.NEW_COHORT)
 async def create_cohort(request: web.Request) -> web.Response:
     """Add a cohort."""
     editor = editor_of(request)
@@ -74,7 +74,7 @@ async def list_members(request: web.Request) -> web.Response:
     return json_response(list_document(request, row["members"], document))
 
 
-@described(Answer(shapes.Cohort), body=Body(shapes.CohortChange), refusals=[ConflictError])
+@described(Answer(shapes.Cohort), body=shapes.COHORT_CHANGE, refusals=[ConflictError])
 async def update_cohort(request: web.Request) -> web.Response:
     """Change the named members of a cohort; a PUT leaves the others alone as well."""
     editor = editor_of(request)

@@ -36,7 +36,9 @@ _SURVEYS = "only_evaluate_survey_feature_flags"
 _SURVEY_PREFIX = "survey-targeting-"
 _CONFIG = [(name, kind | UnsetType, UNSET) for name, kind in CONFIG_FIELDS]
 _ANSWERS, _OLD_ANSWERS = (
-    defstruct(f"{each.__name__}WithConfig", _CONFIG, bases=(each,), kw_only=True)
+    defstruct(
+        each.__name__, _CONFIG, bases=(each,), kw_only=True, namespace={"__doc__": each.__doc__}
+    )
     for each in (shapes.FlagAnswers, shapes.OldFlagAnswers)
 )
 _PARAMETERS = (

@@ -30,7 +30,6 @@ from .responses import json_response, route
 from .shapes import groups as shapes
 
 _LAST_VERSION = 1 << 62
-_LINES = "application/x-ndjson"
 _LINES_PER_APPEND = 250
 _CHANGED = Answer(shapes.Group, headers=POSITION_HEADER)
 _REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
@@ -38,7 +37,7 @@ _REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
 
 @described(
     Answer(shapes.Group, status=201, headers=POSITION_HEADER),
-    body=Body(shapes.NewGroup),
+    body=shapes.NEW_GROUP,
     refusals=[OverloadedError],
 )
 async def create_group(request: web.Request) -> web.Response:
@@ -94,8 +93,8 @@ async def delete_property(request: web.Request) -> web.Response:
 
 
 @described(
-    Answer(shapes.LineAnswer, media=_LINES, headers=POSITION_HEADER),
-    body=Body(shapes.GroupLine, media=_LINES),
+    Answer(shapes.LineAnswer, media=shapes.LINES.media, headers=POSITION_HEADER),
+    body=shapes.LINES,
     refusals=[OverloadedError],
 )
 async def change_groups(request: web.Request) -> web.Response:
@@ -120,7 +119,7 @@ async def change_groups(request: web.Request) -> web.Response:
     while some := list(islice(lines, _LINES_PER_APPEND)):
         answers += await _append(request, project, some, positions)
     body = b"".join(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE) for answer in answers)
-    response = web.Response(body=body, content_type=_LINES)
+    response = web.Response(body=body, content_type=shapes.LINES.media)
     return positioned(response, positions)
 
 

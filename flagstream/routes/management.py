@@ -35,7 +35,7 @@ async def list_flags(request: web.Request) -> web.Response:
     return json_response(list_document(request, matching, flag_document))
 
 
-@described(Answer(shapes.Flag, status=201), body=Body(shapes.NewFlag))
+@described(Answer(shapes.Flag, status=201), body=shapes.NEW_FLAG)
 async def create_flag(request: web.Request) -> web.Response:
     """Add a flag."""
     editor = editor_of(request)
@@ -57,7 +57,7 @@ async def get_flag(request: web.Request) -> web.Response:
     return json_response(document)
 
 
-@described(Answer(shapes.Flag), body=Body(shapes.FlagChange), refusals=[ConflictError])
+@described(Answer(shapes.Flag), body=shapes.FLAG_CHANGE, refusals=[ConflictError])
 async def update_flag(request: web.Request) -> web.Response:
     """Change the named members of a flag; a PUT leaves the others alone as well."""
     editor = editor_of(request)

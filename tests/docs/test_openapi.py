@@ -2,7 +2,7 @@
 
 import schemathesis
 
-from tests.documented import document, served
+from tests.documented import document, served, validator
 
 
 def test_every_operation_is_described():
@@ -36,3 +36,20 @@ def test_operations_have_names_of_their_own():
     ]
 
     assert len(ids) == len(set(ids))
+
+
+def test_examples_are_right():
+    """
+    Every example is what its schema asks for.
+    """
+    examples = [
+        (content["schema"], content["example"])
+        for operations in document()["paths"].values()
+        for operation in operations.values()
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        if "example" in content
+    ]
+
+    assert examples
+    for schema, example in examples:
+        validator(schema).validate(example)

@@ -44,9 +44,10 @@ PATH_PARAMETERS = {
     for each in (
         Parameter(
             name="project",
-            shape=Annotated[str, Meta(examples=["@current"])],
+            shape=str,
             text="The project's number, or `@current`: the project of the key.",
             place="path",
+            example="@current",
         ),
         Parameter(name="id", shape=Id, text="The id.", place="path"),
         Parameter(

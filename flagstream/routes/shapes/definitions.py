@@ -5,11 +5,12 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from flagstream.flags.model import CohortFilters, Filters
+from flagstream.openapi import Body
 
 from .common import Count, Id, Page, Time, TypeIndex
 
 Bucketing = Literal["murmur3", "sha1"]
-FlagKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,400}$")]
+FlagKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,400}$", examples=["new-billing"])]
 Name = Annotated[str, Meta(min_length=1, max_length=400)]
 Percentage = Annotated[float, Meta(ge=0, le=100)]
 
@@ -47,7 +48,31 @@ class FlagChange(Struct, kw_only=True, forbid_unknown_fields=True):
     rollout_percentage: Percentage | UnsetType | None = UNSET
 
 
-NewFlag = Annotated[FlagChange, Meta(extra_json_schema={"required": ["key"]})]
+NEW_FLAG = Body(
+    Annotated[FlagChange, Meta(extra_json_schema={"required": ["key"]})],
+    example={
+        "key": "new-billing",
+        "name": "The new billing page",
+        "filters": {
+            "aggregation_group_type_index": 0,
+            "groups": [
+                {
+                    "properties": [
+                        {
+                            "key": "plan",
+                            "value": ["gold"],
+                            "operator": "exact",
+                            "type": "group",
+                            "group_type_index": 0,
+                        }
+                    ],
+                    "rollout_percentage": 50,
+                }
+            ],
+        },
+    },
+)
+FLAG_CHANGE = Body(FlagChange, example={"active": False})
 
 
 class Flag(Struct, kw_only=True):
@@ -156,7 +181,19 @@ class CohortChange(Struct, kw_only=True, forbid_unknown_fields=True):
     version: Count | UnsetType = UNSET
 
 
-NewCohort = Annotated[CohortChange, Meta(extra_json_schema={"required": ["name"]})]
+NEW_COHORT = Body(
+    Annotated[CohortChange, Meta(extra_json_schema={"required": ["name"]})],
+    example={
+        "name": "Gold",
+        "filters": {
+            "properties": {
+                "type": "AND",
+                "values": [{"key": "plan", "type": "person", "value": "gold"}],
+            }
+        },
+    },
+)
+COHORT_CHANGE = Body(CohortChange, example={"description": "Who pays most"})
 
 
 class Cohort(Struct, kw_only=True):

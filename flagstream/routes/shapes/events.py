@@ -79,7 +79,20 @@ class Form(Struct, kw_only=True):
 FORM = {"application/x-www-form-urlencoded": Form}
 """By its media type, what every body may be written as that browsers send."""
 
-EVENTS = Body(AnyOf(Batch, list[Event], Event), others=FORM)
+EVENTS = Body(
+    AnyOf(Batch, list[Event], Event),
+    others=FORM,
+    example={
+        "api_key": "phc_…",
+        "batch": [
+            {
+                "event": "signed in",
+                "distinct_id": "user-1",
+                "properties": {"$groups": {"organization": "acme"}},
+            }
+        ],
+    },
+)
 
 
 class RejectedEvent(Struct, kw_only=True):

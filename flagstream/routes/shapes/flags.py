@@ -51,7 +51,11 @@ class FlagsRequest(Struct, kw_only=True):
     evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
 
 
-ASKED = Body(FlagsRequest, others=FORM)
+ASKED = Body(
+    FlagsRequest,
+    others=FORM,
+    example={"token": "phc_…", "distinct_id": "user-1", "groups": {"organization": "acme"}},
+)
 
 
 class FlagReason(Struct):

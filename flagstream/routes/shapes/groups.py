@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
+from flagstream.openapi import Body
+
 from .common import Count, CursorPage, Properties, Time, TypeIndex
 
 Name = Annotated[str, Meta(min_length=1, max_length=400)]
@@ -87,6 +89,12 @@ class NewGroup(Struct, kw_only=True):
     group_properties: Properties | UnsetType | None = UNSET
 
 
+NEW_GROUP = Body(
+    NewGroup,
+    example={"group_type_index": 0, "group_key": "acme", "group_properties": {"plan": "gold"}},
+)
+
+
 class PropertyChange(Struct):
     """
     A property that is to be set.
@@ -126,6 +134,17 @@ class GroupLine(Struct, kw_only=True):
     group_properties: Properties | UnsetType | None = UNSET
     set_once: Properties | UnsetType | None = UNSET
     unset: list[str] | Properties | UnsetType | None = UNSET
+
+
+LINES = Body(
+    GroupLine,
+    media="application/x-ndjson",
+    example={
+        "group_type": "organization",
+        "group_key": "acme",
+        "group_properties": {"plan": "gold"},
+    },
+)
 
 
 class LineAnswer(Struct, kw_only=True):
