@@ -53,27 +53,35 @@ def closed(open_document: Mapping[str, Any]) -> dict[str, Any]:
     """
     strict = copy.deepcopy(dict(open_document))
     schemas = strict["components"]["schemas"]
-    bodies = [
-        operation["requestBody"]
-        for operations in strict["paths"].values()
-        for operation in operations.values()
-        if "requestBody" in operation
-    ]
-    for name in schemas.keys() - _named(bodies, schemas) - {UnreadableFlag.__name__}:
+    for name in schemas.keys() - _sent(strict) - {UnreadableFlag.__name__}:
         if "properties" in schemas[name]:
             schemas[name].setdefault("additionalProperties", False)
     return strict
 
 
-def _named(part: Any, schemas: Mapping[str, Any]) -> set[str]:
+def only_sent(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The schemas of what is sent and never answered, by their names."""
+    answers = [operation["responses"] for operation in _operations(whole)]
+    names = _sent(whole) - _named(answers, whole)
+    return {name: whole["components"]["schemas"][name] for name in names}
+
+
+def _sent(whole: Mapping[str, Any]) -> set[str]:
+    return _named([each.get("requestBody") for each in _operations(whole)], whole)
+
+
+def _operations(whole: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    return [each for operations in whole["paths"].values() for each in operations.values()]
+
+
+def _named(part: Any, whole: Mapping[str, Any]) -> set[str]:
     """The schemas that a part of the document names, directly or through others."""
     found: set[str] = set()
     pending = set(_NAME.findall(json.dumps(part)))
     while pending:
         found |= pending
-        pending = {
-            name for each in pending for name in _NAME.findall(json.dumps(schemas[each]))
-        } - found
+        schemas = [whole["components"]["schemas"][name] for name in pending]
+        pending = set(_NAME.findall(json.dumps(schemas))) - found
     return found
 
 

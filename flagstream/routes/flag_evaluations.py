@@ -28,6 +28,7 @@ from .responses import json_response, route
 from .shapes import evaluations as shapes
 
 _CONDITION, _IN_FLAG = "$.condition", "$.filters.groups[0]"
+_AGGREGATION = "aggregation_group_type_index"
 _WHOSE = (
     Parameter(
         name="distinct_id",
@@ -136,7 +137,10 @@ def _row(body: Mapping[str, Any], index: int | None) -> dict[str, Any]:
     condition = body.get("condition")
     if not isinstance(condition, dict):
         raise InvalidFieldError("condition", "an object with properties", condition)
-    about = {"aggregation_group_type_index": index}
+    own = condition.get(_AGGREGATION)
+    if own is not None and (type(own) is not int or own != index):
+        raise InvalidFieldError(f"condition.{_AGGREGATION}", f"{index}, as beside it", own)
+    about = {_AGGREGATION: index}
     filters = {"groups": [{**condition, **about}], **about}
     return {"key": "condition", "active": True, "deleted": False, "filters": filters}
 

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from flagstream.errors import ConflictError
 from flagstream.management import READ_ONLY, dependents, find_flag
-from flagstream.openapi import Answer, AnyOf, Body, described
+from flagstream.openapi import Answer, AnyOf, described
 
 from . import keys
 from .auth import editor_of, project_of_key

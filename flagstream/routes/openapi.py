@@ -1,6 +1,8 @@
 """The OpenAPI document of all operations, and a page that shows it."""
 
+import asyncio
 from importlib.metadata import distribution
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,8 @@ _HEADERS = {
 async def document(request: web.Request) -> web.Response:
     """Answer the OpenAPI document of all operations, or 304 where the client has it."""
     api = request.app[keys.API_DOCUMENT]
+    # Whoever asks first waits until it is made; others are answered meanwhile.
+    await asyncio.to_thread(attrgetter("etag"), api)
     is_there = is_known(request, api.etag)
     response = web.Response(status=304) if is_there else bytes_response(api.encoded)
     response.headers[hdrs.ETAG] = f'"{api.etag}"'

@@ -1,6 +1,5 @@
 """A running server, asked all that its OpenAPI document says, and what it does not."""
 
-import copy
 import json
 
 import pytest
@@ -29,6 +28,7 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
+from tests.contract.arranged import NEWEST, arrange, knowing, newest_change, put_back
 from tests.documented import closed, document
 from tests.server import SECRET_KEY, TOKEN, Server
 
@@ -40,19 +40,6 @@ ANSWERS = [
     response_headers_conformance,
 ]
 LINES = "application/x-ndjson"
-# By parameter, or by member of what is sent, what a server has that was just arranged.
-KNOWN = {
-    "project": ["@current", "1"],
-    "id": [1, 2],
-    "key": ["beta", "limits"],
-    "token": [TOKEN],
-    "api_key": [TOKEN],
-    "name": ["array.js"],
-    "distinct_id": ["user-1", "anon-1"],
-    "group_type_index": [0, 1],
-    "group_key": ["acme"],
-    "$unset": ["plan"],
-}
 
 
 @schemathesis.serializer(LINES)
@@ -65,24 +52,6 @@ def from_line(_context, response):
     return json.loads(response.content.partition(b"\n")[0])
 
 
-def knowing(open_document):
-    """Say in a document what there is, so that what is made up is often about that."""
-    known = copy.deepcopy(open_document)
-    for operations in known["paths"].values():
-        for operation in operations.values():
-            for parameter in operation["parameters"]:
-                _know(parameter, "schema", parameter["name"])
-    for schema in known["components"]["schemas"].values():
-        for name in schema.get("properties", {}):
-            _know(schema["properties"], name, name)
-    return known
-
-
-def _know(members, name, what):
-    if what in KNOWN:
-        members[name] = {"anyOf": [{"enum": KNOWN[what]}, members[name]]}
-
-
 def schema_of(described, modes=(), **phases):
     """Read a document; keys are for the tests to send."""
     project = ProjectConfig(
@@ -93,9 +62,18 @@ def schema_of(described, modes=(), **phases):
     return schemathesis.openapi.from_dict(described, config=config)
 
 
+def schemes_of(operation):
+    """How an operation wants requests to authenticate themselves."""
+    return {name for each in operation.definition.raw["security"] for name in each}
+
+
+def asks(examples):
+    """How much is asked of an operation; what is made up for schemas may be slow, and large."""
+    return settings(max_examples=examples, suppress_health_check=list(HealthCheck))
+
+
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    """Of a server with a few flags, cohorts, groups and persons."""
+def running(tmp_path_factory):
     directory = tmp_path_factory.mktemp("openapi")
     script = directory / "posthog-js" / "dist" / "array.js"
     script.parent.mkdir(parents=True)
@@ -104,28 +82,16 @@ def url(tmp_path_factory):
     try:
         server.start()
         arrange(server)
-        yield server.url
+        yield server
     finally:
         server.kill()
 
 
-def arrange(server):
-    payloads = {"groups": [{"rollout_percentage": 100}], "payloads": {"true": "5"}}
-    server.create_flag("beta", {"groups": [{"rollout_percentage": 50}]}, tags=["x"])
-    server.create_flag("limits", payloads, is_remote_configuration=True)
-    plan = {"key": "plan", "type": "person", "value": "gold"}
-    rules = {"properties": {"type": "AND", "values": [plan]}}
-    server.api("POST", "cohorts/", {"name": "gold", "filters": rules})
-    server.api("POST", "cohorts/", {"name": "beta", "is_static": True, "members": ["user-1"]})
-    server.set_group("organization", "acme", plan="gold")
-    server.set_group("project", "acme", plan="gold")
-    server.capture(
-        {
-            "event": "$identify",
-            "distinct_id": "user-1",
-            "properties": {"$anon_distinct_id": "anon-1", "$set": {"plan": "gold"}},
-        },
-    )
+@pytest.fixture
+def server(running):
+    """A server with a little of everything."""
+    put_back(running)
+    return running
 
 
 @pytest.fixture(scope="module")
@@ -135,31 +101,29 @@ def session():
         yield session
 
 
-def schemes_of(operation):
-    """How an operation wants requests to authenticate themselves."""
-    return {name for each in operation.definition.raw["security"] for name in each}
-
-
 everything = schema_of(knowing(closed(document())))
 
 
 @everything.parametrize()
-@settings(max_examples=15, suppress_health_check=list(HealthCheck))
-def test_who_may_ask(case, url, session):
+@asks(15)
+def test_who_may_ask(case, server, session):
     """
     No answer is outside the document, whatever is asked by who may ask it; and of what wants the
     secret key, what is outside the document is refused.
     """
     schemes = schemes_of(case.operation)
     refusals = {missing_required_header, unsupported_method, allow_header_conformance}
+    if case.body == {"id": NEWEST}:
+        case.body = {"id": newest_change(server, case.formatted_path)}
     # Of events and lines, a bad one costs none of those beside it.
-    if "secretKey" in schemes and case.media_type != LINES:
+    elif "secretKey" in schemes and case.media_type != LINES:
         refusals.add(negative_data_rejection)
+    key = TOKEN if "bearerToken" in schemes else SECRET_KEY
 
     case.call_and_validate(
-        base_url=url,
+        base_url=server.url,
         session=session,
-        headers={"Authorization": f"Bearer {TOKEN if 'bearerToken' in schemes else SECRET_KEY}"},
+        headers={"Authorization": f"Bearer {key}"},
         checks=[*ANSWERS, *refusals],
     )
 
@@ -173,15 +137,15 @@ guarded = schema_of(
 
 
 @guarded.parametrize()
-@settings(max_examples=3, suppress_health_check=list(HealthCheck))
-def test_who_may_not(case, url, session):
+@asks(3)
+def test_who_may_not(case, running, session):
     """
     Who has no key, one that nobody has, or the public token, is refused whatever wants the secret
     key, and the answer is not outside the document.
     """
     for key in ("", "Bearer phs_nobody", f"Bearer {TOKEN}"):
         response = case.call_and_validate(
-            base_url=url, session=session, headers={"Authorization": key}, checks=ANSWERS
+            base_url=running.url, session=session, headers={"Authorization": key}, checks=ANSWERS
         )
 
         assert 401 == response.status_code

@@ -163,6 +163,7 @@ class CohortChange(Struct, kw_only=True, forbid_unknown_fields=True):
 
     Attributes:
         id: Of a new cohort: kept where it is free.
+        name: Of 1 to 400 characters, but for what is deleted.
         version: That the change is made on top of; refused with 409 if there is a newer one.
         group_type_index: The type of the groups that are in it; null for a cohort of persons.
         is_static: Who is in it is listed in `members`, and `filters` do not count.
@@ -171,7 +172,7 @@ class CohortChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     id: Annotated[int, Meta(ge=1, le=10**9)] | UnsetType | None = UNSET
-    name: Name | UnsetType = UNSET
+    name: str | UnsetType | None = UNSET
     description: str | UnsetType | None = UNSET
     filters: CohortFilters | UnsetType | None = UNSET
     group_type_index: TypeIndex | UnsetType | None = UNSET

@@ -15,6 +15,7 @@ VALUES, REASONS, REACH = (
     f"{FLAGS}/{name}/" for name in ("my_flags", "evaluation_reasons", "user_blast_radius")
 )
 PLAN = {"key": "plan", "value": "pro"}
+TYPE = "aggregation_group_type_index"
 VARIANTS = {"multivariate": {"variants": [{"key": "a", "rollout_percentage": 100}]}}
 
 
@@ -164,6 +165,7 @@ class TestReach:
         """
         assert (2, 4) == await counts(client, of_group())
         assert (1, 1) == await counts(client, of_group(group_type_index=1), index=1)
+        assert (2, 4) == await counts(client, of_group(), **{TYPE: 0})
 
     @pytest.mark.parametrize(
         ("tests", "affected"),
@@ -253,6 +255,10 @@ class TestReach:
             ({"condition": []}, 400, "condition"),
             ({"condition": {"rollout_percentage": 101}}, 400, "$.condition.rollout_percentage"),
             ({"condition": {}, "group_type_index": 4}, 404, None),
+            *(
+                ({"condition": {TYPE: own}, "group_type_index": 0}, 400, f"condition.{TYPE}")
+                for own in (1, False, {})
+            ),
             ([], 400, None),
         ],
     )
