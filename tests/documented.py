@@ -153,7 +153,11 @@ def _values(media: str, content: bytes) -> list[Any]:
 
 def validator(schema: Mapping[str, Any]) -> Draft202012Validator:
     """What a part of the document says of values."""
-    components = closed(document())["components"]
-    return Draft202012Validator(
-        {**schema, "components": components}, format_checker=FormatChecker()
-    )
+    whole = {**schema, "components": _strict_components()}
+    return Draft202012Validator(whole, format_checker=FormatChecker())
+
+
+@cache
+def _strict_components() -> dict[str, Any]:
+    components: dict[str, Any] = closed(document())["components"]
+    return components
