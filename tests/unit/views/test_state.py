@@ -451,10 +451,11 @@ class TestPersons:
         """
         A chain of any length is read in a bounded number of steps.
         """
-        for number in range(40):
+        for number in range(100):
             world.merge(f"{number}", f"{number + 1}")
 
-        assert "16" == world.state.person(1, "0").distinct_id
+        assert "64" == world.state.person(1, "0").distinct_id
+        assert "100" == world.state.person(1, "50").distinct_id
 
     def test_many_merged_ids_are_bounded(self, world):
         """
