@@ -7,12 +7,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-HERE = Path(__file__).parent
-# The bundle for pages that may not load scripts from elsewhere: all parts in one file.
-BUNDLE = HERE / "node_modules" / "posthog-js" / "dist" / "array.full.no-external.js"
-FILES = {
-    "/": ("text/html", HERE / "page.html"),
-    "/posthog.js": ("text/javascript", BUNDLE),
+from tests.clients.versions import BROWSER, HERE, NODE_MODULES
+
+# All parts in one file; of today's the one for pages that may not load scripts from elsewhere.
+_BUNDLES = {"posthog-js": "array.full.no-external.js"}
+_OLD_BUNDLE = "array.full.js"
+_PAGE = ("text/html", HERE / "page.html")
+
+
+def _bundle(module: str) -> tuple[str, Path]:
+    file = NODE_MODULES / module / "dist" / _BUNDLES.get(module, _OLD_BUNDLE)
+    return "text/javascript", file
+
+
+# The same page for each version of posthog-js, below the name that it is installed under.
+FILES = {f"/{module}/": _PAGE for module in BROWSER.values()} | {
+    f"/{module}/posthog.js": _bundle(module) for module in BROWSER.values()
 }
 
 
