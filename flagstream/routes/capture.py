@@ -7,7 +7,12 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from flagstream.errors import InvalidEventError, InvalidRequestError
+from flagstream.errors import (
+    InvalidEventError,
+    InvalidRequestError,
+    OverloadedError,
+    UnavailableError,
+)
 from flagstream.wire import (
     Captured,
     CaptureHeaders,
@@ -54,6 +59,14 @@ async def capture(request: web.Request) -> web.Response:
         progress = request.app[keys.PROGRESS]
         answer["applied"] = await progress.wait_visible(ingested.positions, timeout_s)
     return positioned(json_response(answer, request=request), ingested.positions)
+
+
+async def capture_from_pages(request: web.Request) -> web.Response:
+    """Answer as :func:`capture`, but overload with 503: posthog-js throws away what gets a 429."""
+    try:
+        return await capture(request)
+    except OverloadedError as error:
+        raise UnavailableError(error.detail, retry_after_s=error.retry_after_s) from None
 
 
 async def capture_v1(request: web.Request) -> web.Response:
@@ -105,8 +118,9 @@ def _rejected(rejections: Sequence[Rejection]) -> list[dict[str, Any]]:
 routes = (
     *(
         definition
-        for path in (*_BATCH_PATHS, *_EVENT_PATHS)
-        for definition in client_route(_METHODS, path, capture)
+        for paths, handler in ((_BATCH_PATHS, capture), (_EVENT_PATHS, capture_from_pages))
+        for path in paths
+        for definition in client_route(_METHODS, path, handler)
     ),
     *client_route([hdrs.METH_POST], "/i/v1/analytics/events", capture_v1),
 )
