@@ -186,6 +186,8 @@ class _Local:
             return True
         if not definition.active:
             return False
+        if sdk is Sdk.OTHER and self._needs_more_than_the_hash(definition):
+            return True
         compiled, filters = self._compiled[key], definition.filters
         conditions = definition.conditions
         return (
@@ -198,6 +200,20 @@ class _Local:
             or (len(conditions) > 1 and bool(filters.early_exit))
             or len({condition.variant for condition in conditions}) > 1
             or any(self._differs(definition, condition, sdk) for condition in conditions)
+        )
+
+    def _needs_more_than_the_hash(self, definition: FlagDefinition) -> bool:
+        """
+        Tell whether old SDKs may judge a flag otherwise.
+
+        They know no holdouts and no conditions that are about a group by themselves, and judge even
+        equality in their own ways: of null, of what looks like a boolean.
+        """
+        filters = definition.filters
+        return (
+            bool(definition.tests)
+            or filters.holdout is not None
+            or (self._remembers_groups and filters.aggregation_group_type_index is not None)
         )
 
     def _differs(self, definition: FlagDefinition, condition: Condition, sdk: Sdk) -> bool:

@@ -22,7 +22,7 @@ _EQUALITY = frozenset({"exact", "is_not"})
 
 
 class Sdk(StrEnum):
-    """Whose local evaluation is known; ``OTHER`` is trusted with what both judge alike."""
+    """Whose local evaluation is known; ``OTHER``, older versions too, is trusted with the hash."""
 
     PYTHON = "posthog-python"
     NODE = "posthog-node"
@@ -38,12 +38,11 @@ _JUDGED_ALIKE: Mapping[Sdk, frozenset[str]] = {
     | _REGEX_OPERATORS
     | {"gt", "gte", "lt", "lte"},
     Sdk.NODE: _EQUALITY | _WITHOUT_VALUE,
-    Sdk.OTHER: _EQUALITY | _WITHOUT_VALUE,
 }
 
 
 def value_differs(test: PropertyFilter, sdk: Sdk) -> bool:
-    """Tell whether an SDK could judge a property filter otherwise, whatever the property is."""
+    """Tell whether a known SDK could judge a filter otherwise, whatever the property is."""
     if test.operator not in _JUDGED_ALIKE[sdk]:
         return True
     if test.value is None:

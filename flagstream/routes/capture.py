@@ -7,7 +7,12 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from flagstream.errors import InvalidEventError, InvalidRequestError, OverloadedError
+from flagstream.errors import (
+    InvalidEventError,
+    InvalidRequestError,
+    OverloadedError,
+    UnavailableError,
+)
 from flagstream.openapi import Access, Answer, Body, Parameter, described
 from flagstream.wire import (
     Captured,
@@ -72,6 +77,20 @@ async def capture(request: web.Request) -> web.Response:
 
 
 @described(
+    Answer(shapes.Captured, headers=POSITION_HEADER),
+    access=Access.PUBLIC_TOKEN,
+    parameters=_PARAMETERS,
+    body=shapes.EVENTS,
+)
+async def capture_from_pages(request: web.Request) -> web.Response:
+    """Answer as :func:`capture`, but overload with 503: posthog-js throws away what gets a 429."""
+    try:
+        return await capture(request)
+    except OverloadedError as error:
+        raise UnavailableError(error.detail, retry_after_s=error.retry_after_s) from None
+
+
+@described(
     Answer(shapes.ResultsV1, headers=POSITION_HEADER),
     access=Access.BEARER_TOKEN,
     body=Body(shapes.BatchV1),
@@ -126,8 +145,9 @@ def _rejected(rejections: Sequence[Rejection]) -> list[dict[str, Any]]:
 routes = (
     *(
         definition
-        for path in (*_BATCH_PATHS, *_EVENT_PATHS)
-        for definition in client_route(_METHODS, path, capture)
+        for paths, handler in ((_BATCH_PATHS, capture), (_EVENT_PATHS, capture_from_pages))
+        for path in paths
+        for definition in client_route(_METHODS, path, handler)
     ),
     *client_route([hdrs.METH_POST], "/i/v1/analytics/events", capture_v1),
 )

@@ -1,5 +1,7 @@
 """The document by which server SDKs evaluate flags themselves."""
 
+import re
+
 from aiohttp import hdrs, web
 
 from flagstream.errors import QuotaExceededError
@@ -12,6 +14,9 @@ from .responses import bytes_response, client_route, is_known
 from .shapes.common import TOKEN
 from .shapes.flags import LocalDefinitions
 
+_AGENT = re.compile(r"(posthog-(?:python|node))/(\d{1,4})\.(\d{1,4})", re.IGNORECASE)
+# The oldest versions that agreed with the server when they were asked what their successors are.
+_SINCE = {Sdk.PYTHON: (7, 78), Sdk.NODE: (5, 53)}
 _VARY = f"{hdrs.AUTHORIZATION}, {hdrs.USER_AGENT}"
 
 
@@ -41,8 +46,11 @@ async def definitions(request: web.Request) -> web.Response:
 
 def _sdk(agent: str) -> Sdk:
     """Tell which evaluator reads the document."""
-    name = agent.partition("/")[0].lower()
-    return next((sdk for sdk in (Sdk.PYTHON, Sdk.NODE) if name == sdk), Sdk.OTHER)
+    named = _AGENT.match(agent)
+    if named is None:
+        return Sdk.OTHER
+    sdk, version = Sdk(named[1].lower()), (int(named[2]), int(named[3]))
+    return sdk if version >= _SINCE[sdk] else Sdk.OTHER
 
 
 routes = (

@@ -8,7 +8,9 @@ from aiohttp import hdrs
 _SERVERS = re.compile(
     r"posthog-(?:python|node|ruby|php|go|java|dotnet|elixir|rs|rust|server)\b"
     r"|curl/|wget/|python-requests/|python-urllib|python-httpx/|aiohttp|go-http-client|java/"
-    r"|apache-httpclient|okhttp/|node-fetch|undici|axios/|ruby|guzzlehttp|postmanruntime",
+    r"|apache-httpclient|okhttp/|node-fetch|undici|axios/|ruby|guzzlehttp|postmanruntime"
+    # Node itself, for old posthog-node; it says in Sec-Fetch-Mode what browsers say.
+    r"|\Anode\Z",
     re.IGNORECASE,
 )
 _CLIENTS = re.compile(

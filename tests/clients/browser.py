@@ -2,16 +2,17 @@
 
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-from playwright.sync_api import BrowserContext, Page, Request, Response
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
 from tests.server import Server
 
-CHROMIUM = "/usr/bin/chromium"
-CHROMIUM_OPTIONS = (
+_CHROMIUM = "/usr/bin/chromium"
+_CHROMIUM_OPTIONS = (
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -20,11 +21,22 @@ CHROMIUM_OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_OPTIONS = {
+OPTIONS = {
     # Playwright's browser says of itself that it is driven; nobody's events are to be dropped here.
     "opt_out_useragent_filter": True,
     "request_queue_config": {"flush_interval_ms": 250},
 }
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium; until it is closed, Playwright's event loop keeps others from running."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=_CHROMIUM, args=list(_CHROMIUM_OPTIONS)
+        )
+        yield browser
+        browser.close()
 
 
 class FlagsExchange(NamedTuple):
@@ -43,17 +55,22 @@ class Visitor:
         pages_url: str,
         server: Server,
         options: Mapping[str, object],
+        module: str = "posthog-js",
     ) -> None:
-        init = {"api_host": server.url, **_OPTIONS, **options}
+        init = {"api_host": server.url, **OPTIONS, **options}
         query = {"token": server.token, "options": json.dumps(init)}
-        self._url = f"{pages_url}?{urlencode(query)}"
+        self._url = f"{pages_url}{module}/?{urlencode(query)}"
         self._context = context
         self.page: Page = context.new_page()
+
+    def open(self) -> None:
+        """Open the page."""
+        self.page.goto(self._url)
 
     def load(self) -> FlagsExchange:
         """Open the page; returns the first exchange about flags."""
         with self.page.expect_response(_is_flags) as answered:
-            self.page.goto(self._url)
+            self.open()
         return _exchange(answered.value)
 
     def hard_refresh(self) -> FlagsExchange:

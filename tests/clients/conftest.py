@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.clients.browser import CHROMIUM, CHROMIUM_OPTIONS, Visitor
+from tests.clients.browser import Visitor, chromium
 from tests.clients.pages import serve_pages
 from tests.server import Server
 
@@ -21,13 +21,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium; until it is closed, Playwright's event loop keeps others from running."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(CHROMIUM_OPTIONS))
-
+    """A browser for the tests of a module."""
+    with chromium() as browser:
         yield browser
-
-        browser.close()
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +38,8 @@ def visit(browser: Browser, pages_url: str, server: Server) -> Iterator[Callable
     """Visit the product, each time with a browser profile of its own; options are posthog-js's."""
     with contextlib.ExitStack() as stack:
 
-        def visit(**options: object) -> Visitor:
+        def visit(module: str = "posthog-js", **options: object) -> Visitor:
             context = stack.enter_context(browser.new_context())
-            return Visitor(context, pages_url, server, options)
+            return Visitor(context, pages_url, server, options, module)
 
         yield visit

@@ -1,12 +1,12 @@
-// Runs calls of posthog-node, in their order, and prints what they returned.
+// Runs calls of posthog-node, of the module that the argument names, and prints what they returned.
 //
 // Reads {token, options, calls: [[method, ...arguments], ...]} from stdin.
 import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { PostHog } from "posthog-node";
 
 // posthog-node asks for Node 20.20; on Debian 12's Node 18 this is all that it lacks.
 globalThis.crypto ??= webcrypto;
+const { PostHog } = await import(process.argv[2]);
 
 const { token, options, calls } = JSON.parse(readFileSync(0, "utf8"));
 const client = new PostHog(token, options);

@@ -4,12 +4,14 @@ import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-HERE = Path(__file__).parent
-DIST = HERE / "node_modules" / "posthog-js" / "dist"
+from tests.clients.versions import BROWSER, HERE, NODE_MODULES
+
+# All parts in one file; of today's the one for pages that may not load scripts from elsewhere.
+_BUNDLES = {"posthog-js": "array.full.no-external.js"}
+_OLD_BUNDLE = "array.full.js"
 
 
 class File(NamedTuple):
@@ -20,8 +22,18 @@ class File(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
-def _script(name: str) -> File:
-    return File("text/javascript", (DIST / name).read_bytes())
+def _script(module: str, name: str) -> File:
+    return File("text/javascript", (NODE_MODULES / module / "dist" / name).read_bytes())
+
+
+def _pages() -> Iterator[tuple[str, File]]:
+    """Yield the same page for each version of posthog-js, below the name that it has installed."""
+    page = File("text/html", (HERE / "page.html").read_bytes())
+    for module in BROWSER.values():
+        yield f"/{module}/", page
+        yield f"/{module}/posthog.js", _script(module, _BUNDLES.get(module, _OLD_BUNDLE))
+    # What bundlers take for `import posthog from "posthog-js"`.
+    yield "/posthog.mjs", _script("posthog-js", "module.mjs")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -49,11 +61,7 @@ class _Handler(BaseHTTPRequestHandler):
 def serve_pages(files: dict[str, File] | None = None) -> Iterator[str]:
     """Serve the pages, and *files* by their paths, also those added later; yields the address."""
     files = {} if files is None else files
-    files["/"] = File("text/html", (HERE / "page.html").read_bytes())
-    # The bundle for pages that may not load scripts from elsewhere: all parts in one file.
-    files["/posthog.js"] = _script("array.full.no-external.js")
-    # What bundlers take for `import posthog from "posthog-js"`.
-    files["/posthog.mjs"] = _script("module.mjs")
+    files.update(_pages())
     handler = type("Handler", (_Handler,), {"files": files})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads = True

@@ -1,41 +1,28 @@
 """posthog-node: events with groups in, flags out, evaluated by the server or by itself."""
 
-import json
-import subprocess
-from pathlib import Path
-
 import pytest
 
+from tests.clients.programs import run
+from tests.clients.versions import NODE
 from tests.filters import group_filters
 from tests.waiting import until
 
-HERE = Path(__file__).parent
 FLAG = "enterprise-only"
 KEYS = [f"org:{number}" for number in range(1_000)]
 ACME = {"organization": "acme"}
 
 
+TODAY, *OLD = NODE
+every_version = pytest.mark.parametrize("node", NODE, indirect=True)
+
+
 @pytest.fixture
-def node(server):
-    """Run calls of posthog-node; returns what they returned."""
+def node(server, request):
+    """Run calls of posthog-node, of today if nothing else is said; returns what they returned."""
 
     def node(*calls, **options):
-        script = {
-            "token": server.token,
-            "options": {"host": server.url, **options},
-            "calls": calls,
-        }
-        ran = subprocess.run(
-            ["node", "node_client.mjs"],
-            cwd=HERE,
-            input=json.dumps(script),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert 0 == ran.returncode, ran.stderr
-        return json.loads(ran.stdout)
+        script = {"token": server.token, "options": {"host": server.url, **options}, "calls": calls}
+        return run(getattr(request, "param", TODAY), "client", script)
 
     return node
 
@@ -66,6 +53,7 @@ class TestEvents:
         until(lambda: server.flags("user-1", ACME)[flag]["enabled"])
         assert [True] == node(["isFeatureEnabled", flag, "user-1", {"groups": ACME}])
 
+    @every_version
     def test_first_sight(self, server, node):
         """
         A group is known from the first event that names it.
@@ -74,6 +62,7 @@ class TestEvents:
 
         assert {"acme"} == until(server.group_keys)
 
+    @every_version
     def test_number_keys(self, server, node, flag):
         """
         Number 5 and text "5" name one group.
@@ -144,12 +133,17 @@ class TestLocalEvaluation:
         assert asked == local
         assert 400 < sum(asked) < 600
 
-    def test_falls_back(self, server, node):
+    @pytest.mark.parametrize(
+        ("node", "bucketing"),
+        [(TODAY, "murmur3"), *((client, "sha1") for client in OLD)],
+        indirect=["node"],
+    )
+    def test_falls_back(self, server, node, bucketing):
         """
-        A murmur3 flag with a split is left to the server, so that nobody disagrees with it.
+        A murmur3 flag with a split is left to the server; by an old version all of groups are.
         """
         server.set_group("organization", "initech")
-        server.create_flag("half", group_filters(50), bucketing="murmur3")
+        server.create_flag("half", group_filters(50), bucketing=bucketing)
         keys = KEYS[:50]
 
         local = self.results(server, node, "half", keys, onlyEvaluateLocally=True)

@@ -155,6 +155,25 @@ class TestDocument:
 
         assert asks is flag["ensure_experience_continuity"]
 
+    @pytest.mark.parametrize(
+        ("filters", "asks"),
+        [
+            ({"groups": [{"rollout_percentage": 50}]}, False),
+            ({"groups": [{}], "aggregation_group_type_index": 0}, True),
+            ({"groups": [{"properties": [{**PERSON, "value": "gold"}]}]}, True),
+            ({"groups": [{}], "holdout": {"id": 7, "exclusion_percentage": 10}}, True),
+        ],
+    )
+    def test_old_versions(self, filters, asks):
+        """
+        Other SDKs than those known, and their old versions, decide by the hash alone.
+        """
+        (flag,) = document({"filters": filters, "bucketing": "sha1"}, remembers_groups=True)[
+            "flags"
+        ]
+
+        assert asks is flag["ensure_experience_continuity"]
+
     def test_a_group_that_is_not_named(self):
         """
         Where groups are remembered, the rules end for whoever names one, and ask for the rest.

@@ -156,14 +156,17 @@ class TestBusy:
 
         assert (503, "1") == (response.status, response.headers["Retry-After"])
 
-    async def test_admission_comes_first(self, client, world):
+    @pytest.mark.parametrize(
+        ("path", "status"), [("/batch/", 429), ("/e/", 503), ("/i/v0/e/", 503), ("/capture/", 503)]
+    )
+    async def test_admission_comes_first(self, client, world, path, status):
         """
-        An overloaded server refuses before it looks at the body.
+        An overloaded server refuses before it looks at the body; pages so that they come again.
         """
         world.admission.error = OverloadedError("too far behind", retry_after_s=2)
-        response = await client.post("/e/", data=b"{")
+        response = await client.post(path, data=b"{")
 
-        assert (429, "2") == (response.status, response.headers["Retry-After"])
+        assert (status, "2") == (response.status, response.headers["Retry-After"])
 
 
 class TestWait:

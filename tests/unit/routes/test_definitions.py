@@ -111,6 +111,10 @@ class TestSdks:
         ("agent", "asks_server"),
         [
             ("posthog-python/7.91.1", False),
+            ("posthog-python/7.78.0", False),
+            ("posthog-python/7.74.0", True),
+            ("posthog-python/6.9.3", True),
+            ("posthog-python/", True),
             ("posthog-node/5.70.0", True),
             ("posthog-ruby/3.0", True),
             ("", True),
@@ -118,7 +122,7 @@ class TestSdks:
     )
     async def test_each_gets_what_it_judges_alike(self, client, world, agent, asks_server):
         """
-        posthog-python compares numbers as the server does; the others are told to ask.
+        posthog-python of today compares numbers as the server does; the others are told to ask.
         """
         test = {"key": "seats", "type": "person", "operator": "gt", "value": 5}
         world.catalog.set_flag({**FLAG, "filters": {"groups": [{"properties": [test]}]}})

@@ -588,6 +588,7 @@ class TestAudience:
             ({"User-Agent": "posthog-python/7.91.1"}, {}, {"server"}),
             ({"User-Agent": "posthog-node/5.70.0"}, {}, {"server"}),
             ({"User-Agent": "curl/8.1"}, {}, {"server"}),
+            ({"User-Agent": "node", "Sec-Fetch-Mode": "cors"}, {}, {"server"}),
             ({"User-Agent": "Mozilla/5.0 (X11)"}, {}, {"client"}),
             ({"User-Agent": "posthog-ios/3.1"}, {}, {"client"}),
             ({"User-Agent": "odd", "Origin": "http://x"}, {}, {"client"}),

@@ -1,18 +1,22 @@
 // Asks posthog-node for the flags of many users of many projects, and prints what it answered.
+// The argument names the module: today's, or an older one, which knows no evaluateFlags().
 //
 // Reads {host, projects: [{token, secretKey, askers: [{distinctId, groups, ...}]}]} from stdin;
 // prints per project and asker {values, local}: what it answered, and what it decided alone.
 import { webcrypto } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { PostHog } from "posthog-node";
 
 globalThis.crypto ??= webcrypto;
 // What it says about definitions that need the server is no news here.
 console.warn = () => {};
+const { PostHog } = await import(process.argv[2]);
 
 const { host, projects } = JSON.parse(readFileSync(0, "utf8"));
 
 async function values(client, { distinctId, ...options }) {
+  if (!client.evaluateFlags) {
+    return client.getAllFlags(distinctId, options);
+  }
   const flags = await client.evaluateFlags(distinctId, options);
   return Object.fromEntries(flags.keys.map((key) => [key, flags.getFlag(key)]));
 }
