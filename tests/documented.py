@@ -12,7 +12,7 @@ from aiohttp import hdrs, web
 from jsonschema import Draft202012Validator, FormatChecker
 
 from flagstream.routes import keys
-from flagstream.routes.shapes.definitions import UnreadableFlag
+from flagstream.routes.shapes.management import UnreadableFlag
 from flagstream.routes.table import add_routes
 
 OTHER_ROOT = "/api/environments"

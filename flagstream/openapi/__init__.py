@@ -10,7 +10,8 @@ from .descriptions import (
     described,
     operation_of,
 )
-from .document import ApiDocument, Section
+from .document import ApiDocument
+from .places import Section
 from .schemas import AnyOf
 
 __all__ = [

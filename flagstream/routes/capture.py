@@ -28,7 +28,7 @@ from . import keys
 from .auth import bearer, project_of_token
 from .position import POSITION_HEADER, positioned
 from .responses import client_route, json_response
-from .shapes import events as shapes
+from .shapes import capture as shapes
 
 _METHODS = (hdrs.METH_POST, hdrs.METH_GET)
 _BATCH_PATHS = ("/batch", "/i/v0/ai/batch", "/i/v0/ai")

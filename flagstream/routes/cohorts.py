@@ -15,7 +15,7 @@ from .auth import editor_of, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
-from .shapes import definitions as shapes
+from .shapes import cohorts as shapes
 from .shapes.common import PAGING, SEARCH
 
 Row = Mapping[str, Any]

@@ -25,7 +25,7 @@ from .groups import type_of_index
 from .management import flag_document
 from .pages import API_ROOTS
 from .responses import json_response, route
-from .shapes import evaluations as shapes
+from .shapes import flag_evaluations as shapes
 
 _CONDITION, _IN_FLAG = "$.condition", "$.filters.groups[0]"
 _AGGREGATION = "aggregation_group_type_index"

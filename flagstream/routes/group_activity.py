@@ -17,7 +17,7 @@ from .groups import NAMED, NamedGroup, named_group
 from .newest_page import PARAMETERS, decoded, newest_page
 from .pages import API_ROOTS
 from .responses import route
-from .shapes.groups import GroupChanges
+from .shapes.group_activity import GroupChanges
 
 _SCOPE = "Group"
 

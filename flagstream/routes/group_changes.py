@@ -27,16 +27,17 @@ from .groups import NAMED, group_document, named_group, type_of_index
 from .pages import API_ROOTS
 from .position import POSITION_HEADER, positioned
 from .responses import json_response, route
-from .shapes import groups as shapes
+from .shapes import group_changes as shapes
+from .shapes.groups import Group
 
 _LAST_VERSION = 1 << 62
 _LINES_PER_APPEND = 250
-_CHANGED = Answer(shapes.Group, headers=POSITION_HEADER)
+_CHANGED = Answer(Group, headers=POSITION_HEADER)
 _REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
 
 
 @described(
-    Answer(shapes.Group, status=201, headers=POSITION_HEADER),
+    Answer(Group, status=201, headers=POSITION_HEADER),
     body=shapes.NEW_GROUP,
     refusals=[OverloadedError],
 )

@@ -15,7 +15,7 @@ from .auth import project_of_key
 from .groups import TYPE, asked_type
 from .pages import API_ROOTS
 from .responses import json_response, route
-from .shapes import groups as shapes
+from .shapes import group_properties as shapes
 
 
 @described(Answer(shapes.PropertyNames))

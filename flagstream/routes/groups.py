@@ -18,7 +18,7 @@ from .bodies import read_list, read_object
 from .pages import API_ROOTS, bounded_int, cursor_after, cursor_of, page_url
 from .responses import json_response, route
 from .shapes import groups as shapes
-from .shapes.common import CURSOR, SEARCH, TypeIndex
+from .shapes.common import CURSOR, SEARCH, Name, TypeIndex
 
 _PAGE = 100
 TYPE = Parameter(
@@ -27,7 +27,7 @@ TYPE = Parameter(
 """What :func:`asked_type` reads."""
 NAMED = (
     TYPE,
-    Parameter(name="group_key", shape=shapes.Name, text="The group's key.", is_required=True),
+    Parameter(name="group_key", shape=Name, text="The group's key.", is_required=True),
 )
 """What :func:`named_group` reads."""
 

@@ -19,8 +19,11 @@ from .management import flag_document, flag_id
 from .pages import API_ROOTS, list_document
 from .projects import settings_document
 from .responses import json_response, route
-from .shapes import definitions as shapes
+from .shapes import history as shapes
+from .shapes.cohorts import Cohort
 from .shapes.common import PAGING
+from .shapes.management import Flag
+from .shapes.projects import Project as ProjectShape
 
 _SCOPES = {Kind.FLAG: "FeatureFlag", Kind.COHORT: "Cohort", Kind.PROJECT: "Project"}
 
@@ -51,7 +54,7 @@ async def list_settings_changes(request: web.Request) -> web.Response:
     return _changes(request, _settings(request))
 
 
-@described(Answer(shapes.Flag), body=Body(shapes.ChangeId))
+@described(Answer(Flag), body=Body(shapes.ChangeId))
 async def restore_flag(request: web.Request) -> web.Response:
     """Define a flag as it was after a change."""
     body = await _body_of_change(request, _flag(request))
@@ -60,7 +63,7 @@ async def restore_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row))
 
 
-@described(Answer(shapes.Cohort), body=Body(shapes.ChangeId), refusals=[ConflictError])
+@described(Answer(Cohort), body=Body(shapes.ChangeId), refusals=[ConflictError])
 async def restore_cohort(request: web.Request) -> web.Response:
     """Define a cohort as it was after a change; its members stay."""
     body = await _body_of_change(request, _cohort(request))
@@ -69,7 +72,7 @@ async def restore_cohort(request: web.Request) -> web.Response:
     return json_response(cohort_document(row))
 
 
-@described(Answer(shapes.Project), body=Body(shapes.ChangeId))
+@described(Answer(ProjectShape), body=Body(shapes.ChangeId))
 async def restore_settings(request: web.Request) -> web.Response:
     """Set a project's settings to what they were after a change."""
     defined = _settings(request)

@@ -15,7 +15,7 @@ from .bodies import read_object
 from .flag_filters import PARAMETERS, matching_flags
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
-from .shapes import definitions as shapes
+from .shapes import management as shapes
 from .shapes.common import PAGING
 
 _REASONS = {

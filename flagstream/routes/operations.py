@@ -15,7 +15,7 @@ from .auth import project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, bounded_int
 from .responses import json_response, route
-from .shapes import events as shapes
+from .shapes import operations as shapes
 
 _MAX_LISTED = 100
 _MAX_REPLAYED = 1_000

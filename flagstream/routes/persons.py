@@ -15,7 +15,7 @@ from . import keys
 from .auth import project_of_key
 from .pages import API_ROOTS, bounded_int, cursor_after, cursor_of, page_url
 from .responses import json_response, route
-from .shapes import groups as shapes
+from .shapes import persons as shapes
 from .shapes.common import CURSOR, SEARCH
 
 _PAGE = 100

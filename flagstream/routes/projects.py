@@ -13,7 +13,7 @@ from .auth import editor_of, masked, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document
 from .responses import json_response, route
-from .shapes import definitions as shapes
+from .shapes import projects as shapes
 from .shapes.common import PAGING
 
 

@@ -1,7 +1,7 @@
 """What many operations have in common: pages of lists, ids, times and parameters."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from msgspec import Meta, Struct
 
@@ -12,6 +12,8 @@ T = TypeVar("T")
 
 Time = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 Id = Annotated[int, Meta(ge=1)]
+Name = Annotated[str, Meta(min_length=1, max_length=400)]
+Bucketing = Literal["murmur3", "sha1"]
 Count = Annotated[int, Meta(ge=0)]
 UnixMs = Annotated[int, Meta(description="Unix time in milliseconds.")]
 TypeIndex = Annotated[int, Meta(ge=0, lt=MAX_TYPES)]

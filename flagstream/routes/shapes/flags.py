@@ -8,8 +8,8 @@ from flagstream.flags.evaluation import Reason
 from flagstream.flags.model import Filters, PropertyGroup
 from flagstream.openapi import Body
 
+from .bodies import FORM
 from .common import Count, Properties, TypeIndex, UnixMs
-from .events import FORM
 
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
 _GroupKey = str | float | bool | None | list[Any] | dict[str, Any]

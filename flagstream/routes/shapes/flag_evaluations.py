@@ -6,7 +6,7 @@ from flagstream.flags.evaluation import Reason
 from flagstream.flags.model import Condition
 
 from .common import Count, TypeIndex
-from .definitions import Flag
+from .management import Flag
 
 
 class FlagValue(Struct):

@@ -1,0 +1,59 @@
+"""Changes of groups."""
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from .common import CursorPage, Time
+
+
+class ChangedProperty(Struct):
+    """
+    A property that a change names.
+
+    Attributes:
+        action: `set_once` only counts where nothing was.
+    """
+
+    type: Literal["Group"]
+    action: Literal["set", "set_once", "unset"]
+    field: str
+    after: Any
+
+
+class GroupChangeDetail(Struct):
+    """
+    What a change says.
+
+    Attributes:
+        name: The group's key.
+    """
+
+    name: str
+    changes: list[ChangedProperty]
+
+
+class GroupChange(Struct, kw_only=True):
+    """
+    A change of a group.
+
+    Attributes:
+        event_uuid: Of the event that said so.
+        user: Always null: there are no users.
+        author: Always null: the key is not remembered.
+    """
+
+    id: str
+    user: None
+    author: None
+    source: Literal["event", "api", "first_sight"]
+    event_uuid: str | None
+    activity: Literal["created", "updated"]
+    scope: Literal["Group"]
+    item_id: str
+    detail: GroupChangeDetail
+    created_at: Time
+
+
+class GroupChanges(CursorPage[GroupChange]):
+    """A page of the changes of a group, the newest first."""

@@ -1,0 +1,70 @@
+"""Projects with their settings and keys."""
+
+from typing import Annotated, Literal
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from .common import Bucketing, Id, Name, Page
+
+
+class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
+    """
+    What is to become of a project's settings; what is not named stays.
+
+    Attributes:
+        bucketing: Of new flags.
+        remember_active_groups: Groups that a flag request leaves out are filled from the session's.
+        timezone: In which dates without an offset are read.
+        property_matching_version: How `exact` compares true and false: 1 by truth, 2 by text.
+        is_quota_limited: No flag is evaluated; clients are told that the quota is used up.
+    """
+
+    name: Name | UnsetType = UNSET
+    bucketing: Bucketing | UnsetType = UNSET
+    remember_active_groups: bool | UnsetType = UNSET
+    timezone: Annotated[str, Meta(examples=["Europe/Berlin"])] | UnsetType = UNSET
+    property_matching_version: Literal[1, 2] | UnsetType = UNSET
+    is_quota_limited: bool | UnsetType = UNSET
+
+
+class Project(Struct, kw_only=True):
+    """
+    A project with its settings.
+
+    Attributes:
+        api_token: The public token.
+    """
+
+    id: Id
+    api_token: str
+    name: str
+    bucketing: Bucketing
+    remember_active_groups: bool
+    timezone: str
+    property_matching_version: Literal[1, 2]
+    is_quota_limited: bool
+
+
+class Projects(Page[Project]):
+    """A page of projects."""
+
+
+class Key(Struct, kw_only=True):
+    """
+    A key of a project.
+
+    Attributes:
+        value: Of a secret one its end.
+        reads: What who holds it reads.
+        writes: What who holds it writes.
+    """
+
+    kind: Literal["project_token", "secret_key"]
+    value: str
+    is_masked: bool
+    reads: list[Literal["flags", "everything"]]
+    writes: list[Literal["events", "definitions", "groups", "settings"]]
+
+
+class Keys(Page[Key]):
+    """A page of keys."""
