@@ -24,8 +24,8 @@ _SILENT = {
 }
 # After a failure, until what is to be sent again was sent again.
 _SENT_AGAIN_S = 2 * RETRY_AFTER_S
-# Ten times again, each after twice the time, from 3 s on; and half of it more.
-_GIVEN_UP_S = 3 * 2**10 * 1.5
+# Half an hour at most, a quarter of it more, and until it looks; by minutes.
+_LONGEST_WAIT_S = 40 * 60
 _SENTINEL = "sentinel"
 _TIMEOUT_S = 60
 # Of XMLHttpRequest, which older versions use, Chromium itself times the answers.
@@ -93,7 +93,7 @@ class BrowserRows:
         self._settle(rows, mark)
         then = self._seen(flags, mark)
 
-        self._advance(_GIVEN_UP_S, step_s=60)
+        self._advance_until_given_up()
         self._on(events, f"(client) => client.capture('{_SENTINEL}')")
         self._advance_until(lambda: self._have_sentinels(events))
         return first, then | self._seen(events, mark)
@@ -141,14 +141,22 @@ class BrowserRows:
         self._advance_until(lambda: not self._proxy.is_failing)
         self._advance(_SENT_AGAIN_S)
 
+    def _advance_until_given_up(self) -> None:
+        """Let all events be sent as often as they are, until none has come for the longest wait."""
+        came, last_s = 0, self._clock.now_s
+        while self._clock.now_s < last_s + _LONGEST_WAIT_S:
+            self._step(60)
+            now = sum(each.kind is Kind.EVENTS for each in self._proxy.exchanges)
+            if now > came:
+                came, last_s = now, self._clock.now_s
+
     def _have_sentinels(self, rows: Sequence[Row]) -> bool:
         came = {each.row for each in self._proxy.exchanges if _SENTINEL in each.events}
         return came >= {row.name for row in rows}
 
-    def _advance(self, seconds: float, step_s: int = 1) -> None:
-        until_s = self._clock.now_s + seconds
-        while self._clock.now_s < until_s:
-            self._step(step_s)
+    def _advance(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self._step(1)
 
     def _advance_until(self, condition: Callable[[], bool]) -> None:
         def is_so() -> bool:
