@@ -86,6 +86,10 @@ GROUP_TYPES_REFUSED = Counter(
     "flagstream_group_types_refused",
     "Groups in captured events whose type came when all five indexes were given.",
 )
+MERGES_REFUSED = Counter(
+    "flagstream_merges_refused",
+    "Captured events that would have made one person of two that were identified.",
+)
 DEAD_LETTERS = Counter("flagstream_dead_letters", "Records that could not be folded.", ["table"])
 LAG_CHANGES = Gauge("flagstream_lag_changes", "Records that are written and not yet folded.")
 LAG_SECONDS = Gauge("flagstream_lag_seconds", "Age of the oldest record that is not yet folded.")

@@ -1,12 +1,19 @@
 """The records that one request becomes."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from flagstream.ports import Append, Position, ProjectSnapshot, StateView
+from flagstream.state.persons import PersonState, PersonUpdate, fold_person
 from flagstream.state.records import Record
 from flagstream.topics import Topic, record_key
 
 from .in_flight import Flight, InFlight, Mark
+
+
+class _Change(NamedTuple):
+    mark: Mark
+    update: Record
 
 
 class Batch:
@@ -26,22 +33,26 @@ class Batch:
         self.appends: list[Append] = []
         self.visible_after: list[Position] = []
         self._in_flight = in_flight
-        self._marks: list[Mark | None] = []
+        self._changes: list[_Change | None] = []
         self._marked: set[Mark] = set()
+        self._persons: dict[Mark, PersonState] = {}
 
     def add_event(self, distinct_id: str, value: bytes) -> None:
         """Add an event for the event store; no state follows from it."""
         self.appends.append(Append(Topic.EVENTS, self.key(distinct_id), value))
-        self._marks.append(None)
+        self._changes.append(None)
 
-    def add(self, mark: Mark, key: bytes, update: Record) -> Flight:
+    def add(self, mark: Mark, key: bytes, update: Record) -> None:
         """Add an update of what *mark* names."""
         append = Append(mark.topic, key, update.to_bytes())
-        flight = self._in_flight.start(mark)
+        self._in_flight.start(mark)
         self.appends.append(append)
-        self._marks.append(mark)
+        self._changes.append(_Change(mark, update))
         self._marked.add(mark)
-        return flight
+        if isinstance(update, PersonUpdate):
+            before = self.coming_person(mark)
+            version = 0 if before is None else before.version + 1
+            self._persons[mark] = fold_person(before, update, version)
 
     def key(self, *parts: str) -> bytes:
         """Encode a record's key within the project."""
@@ -62,6 +73,14 @@ class Batch:
             self.visible_after.append(flight.last)
         return True
 
+    def coming_person(self, mark: Mark) -> PersonState | None:
+        """Read what this request, and what is durable, says of a person before the view does."""
+        own = self._persons.get(mark) if self._persons else None
+        if own is not None:
+            return own
+        flight = self.flight(mark)
+        return None if flight is None else flight.person
+
     def land(self, positions: Sequence[Position]) -> Sequence[Position]:
         """
         Note that all records are durable.
@@ -70,14 +89,14 @@ class Batch:
             The positions from which state follows.
         """
         changes: list[Position] = []
-        for mark, position in zip(self._marks, positions, strict=True):
-            if mark is not None:
-                self._in_flight.land(mark, position)
+        for change, position in zip(self._changes, positions, strict=True):
+            if change is not None:
+                self._in_flight.land(change.mark, position, change.update)
                 changes.append(position)
         return changes
 
     def fail(self) -> None:
         """Note that nobody knows which of them are."""
-        for mark in self._marks:
-            if mark is not None:
-                self._in_flight.fail(mark)
+        for change in self._changes:
+            if change is not None:
+                self._in_flight.fail(change.mark)

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from flagstream.ports import Admission, Append, Position, Progress, RecordSink, StateView
-from flagstream.state.persons import PersonUpdate, fold_person
+from flagstream.state.persons import PersonUpdate
 from flagstream.topics import Topic, record_key
 
 from .in_flight import InFlight, Mark
@@ -116,7 +116,7 @@ class Continuity:
 
     async def _append(self, mark: Mark, hash_keys: Mapping[str, str]) -> None:
         update = PersonUpdate(time_ms=self._clock_ms(), hash_keys=dict(hash_keys))
-        flight = self._in_flight.start(mark)
+        self._in_flight.start(mark)
         write = self._writes[mark] = asyncio.get_running_loop().create_future()
         try:
             positions = await self._sink.append([Append(mark.topic, mark.key, update.to_bytes())])
@@ -125,8 +125,7 @@ class Continuity:
             write.set_result(None)
             raise
         else:
-            self._in_flight.land(mark, positions[0])
-            flight.person = fold_person(flight.person, update, positions[0].offset)
+            self._in_flight.land(mark, positions[0], update)
             write.set_result(positions)
         finally:
             del self._writes[mark]

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from flagstream.errors import OverloadedError
 from flagstream.ports import Position, Progress
-from flagstream.state.persons import PersonState
+from flagstream.state.persons import PersonState, PersonUpdate, fold_person
+from flagstream.state.records import Record
 from flagstream.topics import Topic
 
 
@@ -30,7 +31,8 @@ class Flight:
     Attributes:
         pending: How many are being appended.
         last: The latest that is durable; None where that is unknown, as after a failure.
-        person: What they say of a person.
+        person: What those that are durable say of a person. Nothing may be built on the others:
+            whoever does is told that it is durable, and then they fail.
     """
 
     pending: int = 0
@@ -82,12 +84,14 @@ class InFlight:
         self._flights[mark] = flight
         return flight
 
-    def land(self, mark: Mark, position: Position) -> None:
+    def land(self, mark: Mark, position: Position, update: Record | None = None) -> None:
         """Note that it is durable."""
         flight = self._flights[mark]
         flight.pending -= 1
         if flight.last is None or position.offset > flight.last.offset:
             flight.last = position
+        if isinstance(update, PersonUpdate):
+            flight.person = fold_person(flight.person, update, position.offset)
 
     def fail(self, mark: Mark) -> None:
         """Note that nobody knows whether it is."""

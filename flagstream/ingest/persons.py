@@ -1,93 +1,150 @@
 """What an event becomes for the person behind its distinct id."""
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
-from flagstream.state.persons import PersonState, PersonUpdate, fold_person
+from flagstream.state.identity import path_to_root
+from flagstream.state.persons import PersonUpdate
 from flagstream.topics import Topic
-from flagstream.wire import PersonChange
+from flagstream.wire import Merge, MergeRule, PersonChange
 
 from .batch import Batch
 from .equality import holds
 from .in_flight import Mark
 
-_MAX_MERGES = 16
-_NOTHING: Mapping[str, Any] = {}
+_MAX_SEEN = 20_000
+
+
+class _Merged(NamedTuple):
+    """
+    What becomes of a merge.
+
+    Attributes:
+        root: Who the event is about.
+        other: The person that goes into it; None where there is nothing to do.
+        is_firm: Neither stood in the way of it: should another node merge *other* at the same time,
+            and first, then all are one person.
+        refused: The merge itself, where it would make one person of two that are identified.
+    """
+
+    root: str
+    other: str | None = None
+    is_firm: bool = False
+    refused: Merge | None = None
+
+
+class FirstSights:
+    """
+    Plans the persons of ids that were never seen before.
+
+    Nobody is forgotten, so of the ids that were seen lately nothing has to be looked up.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[tuple[int, str], None] = {}
+
+    def plan(self, batch: Batch, distinct_id: str, time_ms: int) -> None:
+        """Plan a person without properties, unless there is one."""
+        seen = (batch.project_id, distinct_id)
+        if seen in self._seen:
+            return
+        if batch.view.person(*seen) is not None:
+            self._seen[seen] = None
+            if len(self._seen) > _MAX_SEEN:
+                del self._seen[next(iter(self._seen))]
+            return
+        mark = _mark(batch, distinct_id)
+        if not batch.is_coming(mark):
+            batch.add(mark, mark.key, PersonUpdate(time_ms=time_ms))
 
 
 def plan_person_change(
     batch: Batch, distinct_id: str, change: PersonChange, uuid: str, time_ms: int
-) -> None:
-    """Plan what a person becomes, and a merge with another."""
-    root = _root(batch, distinct_id)
-    merged = None if change.merge is None else _merged(batch, change.merge, root)
-    set_once = change.set_once
-    if merged is not None:
-        # What the merged person has goes before the event's, and after what the target has.
-        set_once = {**set_once, **_properties(batch, merged)}
-        _send(batch, merged, PersonUpdate(time_ms=time_ms, uuid=uuid, into=root))
+) -> Merge | None:
+    """
+    Plan what a person becomes, and a merge with another.
+
+    Returns:
+        The merge where it is refused, because both persons are identified.
+    """
+    root, merge = _root(batch, distinct_id), change.merge
+    merged = _Merged(root) if merge is None else _merged(batch, root, merge)
+    root, other, is_firm, refused = merged
+    if other is not None:
+        into = PersonUpdate(time_ms=time_ms, uuid=uuid, into=root, is_firm=is_firm)
+        _send(batch, other, into)
     update = PersonUpdate(
         time_ms=time_ms,
         uuid=uuid,
         set=dict(change.set),
-        set_once=dict(set_once),
+        set_once=dict(change.set_once),
         unset=list(change.unset),
-        merged=merged,
-        is_identified=change.merge is not None,
+        merged=other,
+        is_firm=is_firm,
+        is_identified=other is not None or _is_login(merge),
     )
     if not _is_known(batch, root, update):
         _send(batch, root, update)
+    return refused
 
 
-def _merged(batch: Batch, other_id: str, root: str) -> str | None:
-    """Read the person that is to be merged; None where that is done, or forbidden."""
-    other = _root(batch, other_id)
-    if other == root or _is_identified(batch, other):
-        return None
-    return other
+def _is_login(merge: Merge | None) -> bool:
+    return merge is not None and merge.rule is MergeRule.ANONYMOUS
+
+
+def _merged(batch: Batch, root: str, merge: Merge) -> _Merged:
+    other = _root(batch, merge.distinct_id)
+    if other == root:
+        # One half of a merge may have been lost with a failed request, of which this is the retry.
+        is_done = _is_listed(batch, root, merge.distinct_id)
+        return _Merged(root, None if is_done else merge.distinct_id)
+    is_free, other_is_free = (not _is_identified(batch, each) for each in (root, other))
+    match merge.rule:
+        case MergeRule.FORCED:
+            return _Merged(root, other, is_firm=True)
+        case MergeRule.EITHER if other_is_free:
+            return _Merged(root, other, is_firm=is_free)
+        case MergeRule.EITHER if is_free:
+            return _Merged(other, root)
+        case MergeRule.ANONYMOUS if other_is_free:
+            return _Merged(root, other)
+    return _Merged(root, refused=merge)
 
 
 def _root(batch: Batch, distinct_id: str) -> str:
     """Follow merges, also those that the view does not show yet."""
-    root = distinct_id
-    for _ in range(_MAX_MERGES):
-        person = batch.view.person(batch.project_id, root)
-        root = root if person is None else person.distinct_id
-        coming = _coming(batch, root)
-        if coming is None or coming.into is None:
-            break
-        root = coming.into[0]
-    return root
+    if _into(batch, distinct_id) is None:
+        return distinct_id
+    return path_to_root(distinct_id, partial(_into, batch))[-1]
 
 
-def _coming(batch: Batch, root: str) -> PersonState | None:
-    flight = batch.flight(_mark(batch, root))
-    return None if flight is None else flight.person
+def _into(batch: Batch, distinct_id: str) -> str | None:
+    person = batch.view.person(batch.project_id, distinct_id)
+    if person is not None and person.distinct_id != distinct_id:
+        return person.distinct_id
+    coming = batch.coming_person(_mark(batch, distinct_id))
+    return None if coming is None or coming.into is None else coming.into[0]
 
 
-def _mark(batch: Batch, root: str) -> Mark:
-    return Mark(Topic.PERSON_UPDATES, batch.key(root))
+def _mark(batch: Batch, distinct_id: str) -> Mark:
+    return Mark(Topic.PERSON_UPDATES, batch.key(distinct_id))
 
 
 def _is_identified(batch: Batch, root: str) -> bool:
-    person, coming = batch.view.person(batch.project_id, root), _coming(batch, root)
-    return bool((person and person.is_identified) or (coming and coming.is_identified))
+    person = batch.view.person(batch.project_id, root)
+    coming = batch.coming_person(_mark(batch, root))
+    return any(each is not None and each.is_identified for each in (person, coming))
 
 
-def _properties(batch: Batch, root: str) -> Mapping[str, Any]:
-    """Read a person's properties, also those that the view does not show yet."""
-    person, coming = batch.view.person(batch.project_id, root), _coming(batch, root)
-    known = _NOTHING if person is None else person.properties
-    if coming is None:
-        return known
-    written = coming.values()
-    properties = {**written, **known}
-    for name in coming.properties:
-        if name in written:
-            properties[name] = written[name]
-        else:
-            properties.pop(name, None)
-    return properties
+def _is_listed(batch: Batch, root: str, distinct_id: str) -> bool:
+    """Tell whether an id is known to be one of a person."""
+    person = batch.view.person(batch.project_id, root)
+    coming = batch.coming_person(_mark(batch, root))
+    return (
+        distinct_id == root
+        or (person is not None and distinct_id in person.distinct_ids)
+        or (coming is not None and distinct_id in coming.merged)
+    )
 
 
 def _is_known(batch: Batch, root: str, update: PersonUpdate) -> bool:
@@ -100,8 +157,6 @@ def _is_known(batch: Batch, root: str, update: PersonUpdate) -> bool:
     return holds(person.properties, update)
 
 
-def _send(batch: Batch, root: str, update: PersonUpdate) -> None:
-    mark = _mark(batch, root)
-    flight = batch.add(mark, mark.key, update)
-    version = 0 if flight.person is None else flight.person.version + 1
-    flight.person = fold_person(flight.person, update, version)
+def _send(batch: Batch, distinct_id: str, update: PersonUpdate) -> None:
+    mark = _mark(batch, distinct_id)
+    batch.add(mark, mark.key, update)

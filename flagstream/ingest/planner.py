@@ -7,11 +7,19 @@ from flagstream.errors import InvalidEventError
 from flagstream.ports import SeenEvents
 from flagstream.state.events import EventRecord
 from flagstream.state.sessions import SessionUpdate
-from flagstream.wire import Captured, CapturedEvent, GroupChange, Rejection, rejection
+from flagstream.wire import (
+    Captured,
+    CapturedEvent,
+    GroupChange,
+    Merge,
+    PersonChange,
+    Rejection,
+    rejection,
+)
 
 from .batch import Batch
 from .groups import GroupTypes, plan_first_sights, plan_group_change
-from .persons import plan_person_change
+from .persons import FirstSights, plan_person_change
 from .retries import Outcome, Retries
 from .sessions import SessionMaps
 
@@ -29,6 +37,7 @@ class Plan:
         repeats: How many of its events came before.
         repeated: Outcomes of the requests that some of these came with.
         rejections: Of the events of which nothing is kept.
+        refused_merges: With the events that are kept, but make no one person of two.
         maps: The latest map of each session and distinct id.
     """
 
@@ -38,6 +47,7 @@ class Plan:
     repeats: int = 0
     repeated: set[Outcome] = field(default_factory=set)
     rejections: list[Rejection] = field(default_factory=list)
+    refused_merges: list[tuple[CapturedEvent, Merge]] = field(default_factory=list)
     maps: dict[tuple[str, str], SessionUpdate] = field(default_factory=dict)
 
 
@@ -54,6 +64,7 @@ class Planner:
         self._seen = seen
         self._group_types = GroupTypes(refuse_type)
         self._session_maps = SessionMaps()
+        self._first_sights = FirstSights()
         self._retries = Retries()
 
     def plan(self, plan: Plan, captured: Captured) -> None:
@@ -120,7 +131,16 @@ class Planner:
         if event.groups is not None:
             self._plan_groups(plan, event, event.groups, time_ms)
         if event.person is not None:
-            plan_person_change(batch, event.distinct_id, event.person, event.uuid, time_ms)
+            self._plan_person(plan, event, event.person, time_ms)
+        elif event.makes_person:
+            self._first_sights.plan(batch, event.distinct_id, time_ms)
+
+    def _plan_person(
+        self, plan: Plan, event: CapturedEvent, change: PersonChange, time_ms: int
+    ) -> None:
+        refused = plan_person_change(plan.batch, event.distinct_id, change, event.uuid, time_ms)
+        if refused is not None:
+            plan.refused_merges.append((event, refused))
 
     def _plan_groups(
         self, plan: Plan, event: CapturedEvent, named: Mapping[str, str], time_ms: int

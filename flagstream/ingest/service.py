@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from flagstream.errors import quote
 from flagstream.ports import (
     Catalog,
     IngestionWarning,
@@ -20,6 +21,7 @@ from flagstream.telemetry import (
     EVENTS_REJECTED,
     EVENTS_REPEATED,
     GROUP_TYPES_REFUSED,
+    MERGES_REFUSED,
 )
 from flagstream.wire import Captured, GroupChange, Rejection
 
@@ -94,7 +96,7 @@ class Ingest:
             outcome=asyncio.get_running_loop().create_future(),
         )
         positions = await self._settle(plan, captured)
-        self._report(project_id, plan.rejections, captured.received_ms)
+        self._report(project_id, plan, captured.received_ms)
         count = len(captured.events) + len(captured.rejections)
         EVENTS_ACCEPTED.inc(count - len(plan.rejections))
         EVENTS_REPEATED.inc(plan.repeats)
@@ -142,11 +144,21 @@ class Ingest:
         plan.outcome.set_result(changes)
         return changes
 
-    def _report(self, project_id: int, rejections: Sequence[Rejection], time_ms: int) -> None:
-        EVENTS_REJECTED.inc(len(rejections))
-        for each in rejections:
+    def _report(self, project_id: int, plan: Plan, time_ms: int) -> None:
+        EVENTS_REJECTED.inc(len(plan.rejections))
+        MERGES_REFUSED.inc(len(plan.refused_merges))
+        for each in plan.rejections:
             warning = IngestionWarning(
                 time_ms=time_ms, field=each.field, detail=each.detail, event=each.event
+            )
+            self._warnings.add(project_id, warning)
+        for event, merge in plan.refused_merges:
+            detail = f"expected an id that was not identified, got {quote(merge.distinct_id)}"
+            warning = IngestionWarning(
+                time_ms=time_ms,
+                field=merge.field,
+                detail=f"{merge.field}: {detail}",
+                event=quote({"distinct_id": event.distinct_id, "event": event.name}),
             )
             self._warnings.add(project_id, warning)
 

@@ -1,6 +1,6 @@
 """The state behind one distinct id: person properties, and the person it was merged into."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from . import registers
@@ -18,6 +18,7 @@ class PersonUpdate(Record, frozen=True):
     Attributes:
         into: The distinct id whose person this one is merged into.
         merged: The distinct id that was merged into this one.
+        is_firm: The merge makes one person even where another merge of the id came before.
         is_identified: This id was identified, so it is never merged into another.
         hash_keys: By flag key the id that the person stays bucketed by.
     """
@@ -29,6 +30,7 @@ class PersonUpdate(Record, frozen=True):
     unset: list[str] = []
     into: str | None = None
     merged: str | None = None
+    is_firm: bool = False
     is_identified: bool = False
     hash_keys: dict[str, str] = {}
 
@@ -41,6 +43,7 @@ class PersonState(State, frozen=True):
         once: Values of ``$set_once``: the first write stays, any ``$set`` goes before it.
         into: ``[distinct id, version]`` of the merge; the first one stays.
         merged: Version of the merge by the distinct id that was merged into this one.
+        linked: Version of the firm merge by the other id, whichever of the two was merged.
         hash_keys: By flag key the id that the person stays bucketed by; the first one stays.
     """
 
@@ -49,6 +52,7 @@ class PersonState(State, frozen=True):
     once: dict[str, Register] = {}
     into: tuple[str, int] | None = None
     merged: dict[str, int] = {}
+    linked: dict[str, int] = {}
     is_identified: bool = False
     recent: dict[str, int] = {}
     hash_keys: dict[str, Register] = {}
@@ -72,6 +76,7 @@ def fold_person(state: PersonState | None, update: PersonUpdate, version: int) -
         once=registers.written(update.set_once, (), version),
         into=None if update.into is None else (update.into, version),
         merged={} if update.merged is None else {update.merged: version},
+        linked=dict.fromkeys(_linked(update), version),
         is_identified=update.is_identified,
         recent={} if update.uuid is None else {update.uuid: version},
         hash_keys=registers.written(update.hash_keys, (), version),
@@ -88,11 +93,17 @@ def join_persons(ours: PersonState, theirs: PersonState) -> PersonState:
         once=dict(registers.join_first(ours.once, theirs.once)),
         into=_first(ours.into, theirs.into),
         merged=_join_lowest(ours.merged, theirs.merged),
+        linked=_join_lowest(ours.linked, theirs.linked),
         is_identified=ours.is_identified or theirs.is_identified,
         recent=dict(join_recent(ours.recent, theirs.recent)),
         hash_keys=dict(registers.join_first(ours.hash_keys, theirs.hash_keys)),
     )
     return ours if joined == ours else joined
+
+
+def _linked(update: PersonUpdate) -> Iterable[str]:
+    if update.is_firm:
+        yield from (other for other in (update.into, update.merged) if other is not None)
 
 
 def _first(ours: tuple[str, int] | None, theirs: tuple[str, int] | None) -> tuple[str, int] | None:

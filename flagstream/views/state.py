@@ -3,6 +3,7 @@
 import operator
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
@@ -10,19 +11,19 @@ from flagstream.ports import Change, GroupPage, Person, PersonPage, Search
 from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
+from flagstream.state.identity import MAX_IDS, Identity, identity_of
 from flagstream.state.persons import PersonState
 from flagstream.state.sessions import ActiveGroups, SessionState
 from flagstream.topics import Table, key_parts, record_key
 
 from .cache import MISSING, ObjectCache
 from .layout import active_prefix, range_of, table_key
+from .persons import joined_person
 from .store import ViewReader
 
 _DAY_MS = 86_400_000
 _MAX_EXAMINED = 500
 T = TypeVar("T")
-_MAX_HOPS = 16
-_MAX_MERGED = 64
 _NO_GROUPS: Mapping[str, str] = {}
 
 
@@ -170,9 +171,7 @@ class StoredState:
             return ()
         latest = sorted(state.merged, key=lambda merged: (-state.merged[merged], merged))
         return [
-            merged
-            for merged in latest[:_MAX_MERGED]
-            if self._into(project_id, merged) == distinct_id
+            merged for merged in latest[:MAX_IDS] if self._into(project_id, merged) == distinct_id
         ]
 
     def session_groups(
@@ -206,20 +205,16 @@ class StoredState:
         """
         Read the person, merges followed; None where nothing is known.
 
-        Its own properties and hash keys go before those of the ids that were merged into it, and
-        of these the first before the later ones. A property that was unset in one stays unset.
         What has not changed since it was last read is, as a rule, the same object.
         """
         known = self._known(project_id, distinct_id)
-        if known is not None and known.state.into is None:
-            return self._joined(project_id, distinct_id, distinct_id, known)
-        path = self._path(project_id, distinct_id)
-        # A merge may be known a moment before anything of the person that it goes into.
-        for each in reversed(path[-2:]):
-            known = self._known(project_id, each)
-            if known is not None:
-                return self._joined(project_id, path[-1], each, known)
-        return None
+        if known is None:
+            return None
+        state = known.state
+        if len(known.members) == 1 and not (state.into or state.merged or state.linked):
+            return known.person
+        identity = identity_of(distinct_id, partial(self._person, project_id))
+        return None if identity is None else self._joined(project_id, identity)
 
     def persons(
         self, project_id: int, *, search: Search, after: str | None, limit: int
@@ -235,52 +230,17 @@ class StoredState:
 
         return PersonPage(*self._page(Table.PERSONS, (project_id,), after, limit, read))
 
-    def _joined(self, project_id: int, root: str, distinct_id: str, known: _Known) -> Person:
-        state, person = known.state, known.person
-        if person is not None and not state.merged and person.distinct_id == root:
-            return person
-        members = self._members(project_id, distinct_id, state)
-        states = (state, *members.values())
-        if person is None or person.distinct_id != root or not _are_same(states, known.members):
+    def _joined(self, project_id: int, identity: Identity) -> Person | None:
+        ids, states = zip(*identity.states(), strict=True)
+        known = self._known(project_id, ids[0])
+        if known is None:
+            return None
+        person = known.person
+        is_same = person is not None and person.distinct_id == identity.root
+        if not is_same or not _are_same(states, known.members):
             known.members = states
-            person = known.person = Person(
-                distinct_id=root,
-                properties=_joined_properties(states),
-                is_identified=state.is_identified,
-                recent=state.recent,
-                hash_keys=_joined_hash_keys(states),
-                distinct_ids=tuple(dict.fromkeys((root, distinct_id, *members))),
-                created_at_ms=min(each.created_at_ms for each in states),
-            )
-        return person
-
-    def _path(self, project_id: int, distinct_id: str) -> Sequence[str]:
-        """Follow merges: the ids from this one to the root."""
-        path = [distinct_id]
-        while (into := self._into(project_id, path[-1])) is not None and len(path) <= _MAX_HOPS:
-            if into in path:
-                # Two merges that crossed: any id of the circle leads to the same one.
-                return [min(path[path.index(into) :])]
-            path.append(into)
-        return path
-
-    def _members(self, project_id: int, root: str, state: PersonState) -> Mapping[str, PersonState]:
-        """Read the states of all other ids of a person; at most 63."""
-        members: dict[str, PersonState] = {}
-        pending = [(root, state)]
-        while pending:
-            parent, parent_state = pending.pop(0)
-            merged = parent_state.merged
-            for each in sorted(merged, key=lambda each: (merged[each], each))[:_MAX_MERGED]:
-                member = self._person(project_id, each)
-                if member is None or each == root or each in members or member.into is None:
-                    continue
-                if member.into[0] == parent:
-                    members[each] = member
-                    pending.append((each, member))
-                    if len(members) == _MAX_MERGED - 1:
-                        return members
-        return members
+            known.person = joined_person(identity)
+        return known.person
 
     def _into(self, project_id: int, distinct_id: str) -> str | None:
         state = self._person(project_id, distinct_id)
@@ -317,30 +277,6 @@ def _decode_person(raw: bytes) -> _Known:
 
 def _are_same(ours: Sequence[object], theirs: Sequence[object]) -> bool:
     return len(ours) == len(theirs) and all(map(operator.is_, ours, theirs))
-
-
-def _joined_properties(members: Sequence[PersonState]) -> Mapping[str, Any]:
-    """Join properties; *members* with the one that goes before all others first."""
-    if len(members) == 1:
-        # Most persons have one id, and flag requests read many persons.
-        return members[0].values()
-    properties: dict[str, Any] = {}
-    unset: set[str] = set()
-    for member in members:
-        values = member.values()
-        hidden = properties.keys() | unset
-        properties.update((name, values[name]) for name in values if name not in hidden)
-        unset.update(member.properties.keys() - values.keys())
-    return properties
-
-
-def _joined_hash_keys(members: Sequence[PersonState]) -> Mapping[str, str]:
-    """Join hash keys; *members* with the one that goes before all others first."""
-    hash_keys: dict[str, str] = {}
-    for member in members:
-        for flag_key, register in member.hash_keys.items():
-            hash_keys.setdefault(flag_key, register.value)
-    return hash_keys
 
 
 def _matcher(search: Search) -> Callable[[Iterable[str], Mapping[str, Any]], bool]:

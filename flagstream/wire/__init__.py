@@ -3,7 +3,7 @@
 from .body import decode_body, unwrap_body
 from .capture import TOKEN_NAMES, Captured, Rejection, parse_capture, rejection
 from .capture_v1 import CaptureHeaders, parse_capture_v1, results
-from .events import CapturedEvent, PersonChange
+from .events import CapturedEvent, Merge, MergeRule, PersonChange
 from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
 from .plain_flags import read_flags_request
@@ -18,6 +18,8 @@ __all__ = [
     "FlagsRequest",
     "GroupChange",
     "GroupLine",
+    "Merge",
+    "MergeRule",
     "PersonChange",
     "Rejection",
     "decode_body",

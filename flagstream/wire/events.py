@@ -1,6 +1,7 @@
 """One captured event: its members, and what it says of persons and groups."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 import msgspec
@@ -36,10 +37,42 @@ _NEVER_MERGED = frozenset(
         "false",
     ]
 )
-_NEVER_MERGED_EXACTLY = frozenset(["", "[object Object]", "NaN", "None", "none", "null", "0"])
+_NEVER_MERGED_EXACTLY = frozenset(["[object Object]", "NaN", "None", "none", "null", "0"])
+
+
+class MergeRule(StrEnum):
+    """
+    Which of two persons goes into the other.
+
+    Attributes:
+        ANONYMOUS: The other id's, unless that one was identified.
+        EITHER: The other id's, or the event's if only the other one was identified: clients differ
+            in which of the two they name first. None if both were.
+        FORCED: The other id's in any case.
+    """
+
+    ANONYMOUS = "anonymous"
+    EITHER = "either"
+    FORCED = "forced"
+
+
+class Merge(msgspec.Struct, frozen=True):
+    """
+    That an event's distinct id is one person with another one.
+
+    Attributes:
+        field: That named the other one.
+    """
+
+    distinct_id: str
+    rule: MergeRule
+    field: str
+
+
 _MERGES = {
-    "$identify": "$anon_distinct_id",
-    "$create_alias": "alias",
+    "$identify": ("$anon_distinct_id", MergeRule.ANONYMOUS),
+    "$create_alias": ("alias", MergeRule.EITHER),
+    "$merge_dangerously": ("alias", MergeRule.FORCED),
 }
 
 
@@ -48,13 +81,13 @@ class PersonChange(msgspec.Struct, frozen=True, kw_only=True):
     What an event says of the person behind its distinct id.
 
     Attributes:
-        merge: Another id of the same person; None where there is none that may be merged.
+        merge: None where there is no other id, or none that may be merged.
     """
 
     set: Mapping[str, Any]
     set_once: Mapping[str, Any]
     unset: Sequence[str]
-    merge: str | None
+    merge: Merge | None
 
 
 _NO_CHANGE = PersonChange(set={}, set_once={}, unset=(), merge=None)
@@ -73,6 +106,7 @@ class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
         session_id: None also for events of servers, which are in nobody's session.
         group: None where the event changes no group.
         person: None where the event changes no person.
+        makes_person: Whether its distinct id is a person from the first such event on.
     """
 
     uuid: str
@@ -86,6 +120,7 @@ class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None
     group: GroupChange | None
     person: PersonChange | None
+    makes_person: bool
 
 
 class Envelope(NamedTuple):
@@ -134,6 +169,8 @@ def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
         session_id=_session_id(properties),
         group=_group_change(properties) if name == "$groupidentify" else None,
         person=_person_change(name, distinct_id, properties),
+        # Backends make up a distinct id for each change of a group.
+        makes_person=name != "$groupidentify" and not _has_no_profile(properties),
     )
 
 
@@ -216,16 +253,21 @@ def _has_no_profile(properties: Mapping[str, Any]) -> bool:
     return properties.get("$process_person_profile") is False
 
 
-def _merge(name: str, distinct_id: str, properties: Mapping[str, Any]) -> str | None:
-    if (member := _MERGES.get(name)) is None:
+def _merge(name: str, distinct_id: str, properties: Mapping[str, Any]) -> Merge | None:
+    if name not in _MERGES:
         return None
+    member, rule = _MERGES[name]
     value = properties.get(member)
     other = "" if value is None else id_text(value)[:MAX_DISTINCT_ID_CHARS]
     if other == distinct_id or _is_never_merged(other) or _is_never_merged(distinct_id):
         return None
-    return other
+    return Merge(other, rule, f"properties.{member}")
 
 
 def _is_never_merged(distinct_id: str) -> bool:
     """Tell ids that many people share because a client's code went wrong."""
-    return distinct_id in _NEVER_MERGED_EXACTLY or distinct_id.lower() in _NEVER_MERGED
+    return (
+        not distinct_id.strip()
+        or distinct_id in _NEVER_MERGED_EXACTLY
+        or distinct_id.lower() in _NEVER_MERGED
+    )

@@ -45,13 +45,13 @@ class Capturing:
         )
         self._received_ms = (NOW_MS + 100 * number for number in count())
 
-    async def send(self, *events: Any) -> Ingested:
+    async def send(self, *events: Any, project_id: int = PROJECT_ID) -> Ingested:
         """Ingest one request."""
         received_ms = next(self._received_ms)
         captured = parse_capture(
             {"token": "phc_one", "batch": list(events)}, {}, received_ms=received_ms
         )
-        return await self.ingest.ingest(PROJECT_ID, captured)
+        return await self.ingest.ingest(project_id, captured)
 
 
 def event(
@@ -64,6 +64,31 @@ def event(
 def in_groups(session_id: str, groups: Any, **members: Any) -> Any:
     """Make an event of a browser's session."""
     return event(properties={"$session_id": session_id, "$groups": groups}, **members)
+
+
+def identify(distinct_id: str, anonymous_id: str, **properties: Any) -> Any:
+    """Make the event of a login; *properties* like ``set`` are written without dollar signs."""
+    return _merging("$identify", distinct_id, properties, {"$anon_distinct_id": anonymous_id})
+
+
+def alias(distinct_id: str, other: str, **properties: Any) -> Any:
+    """Make an alias, likewise."""
+    return _merging("$create_alias", distinct_id, properties, {"alias": other})
+
+
+def merge_dangerously(distinct_id: str, other: str, **properties: Any) -> Any:
+    """Make a merge of persons whether they are identified or not, likewise."""
+    return _merging("$merge_dangerously", distinct_id, properties, {"alias": other})
+
+
+def change_person(distinct_id: str, **properties: Any) -> Any:
+    """Make a change of a person's properties, likewise."""
+    return _merging("$set", distinct_id, properties, {})
+
+
+def _merging(name: str, distinct_id: str, changes: Any, properties: Any) -> Any:
+    dollars = {f"${change}": value for change, value in changes.items()}
+    return event(name, distinct_id, properties={**properties, **dollars})
 
 
 def group_identify(

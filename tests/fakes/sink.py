@@ -1,42 +1,49 @@
 """A log, the folds of it, and the view of these, all in dictionaries."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flagstream.errors import LogUnavailableError
 from flagstream.ports import Append, Person, Position, Search
-from flagstream.state import registers
 from flagstream.state.events import EventRecord
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
+from flagstream.state.identity import identity_of
 from flagstream.state.merge import REDUCERS
 from flagstream.state.persons import PersonState
 from flagstream.state.records import Record
 from flagstream.state.sessions import ActiveGroups, SessionState
-from flagstream.topics import Table, Topic, key_parts, record_key
+from flagstream.topics import Table, Topic, key_parts, partition_of, record_key
+from flagstream.views.persons import joined_person
 
 TABLES = {table.source: table for table in Table}
+PARTITIONS = 3
 
 
 class FoldedLog:
     """
     A sink, its progress and the state view: shows what a test has folded.
 
+    Args:
+        other: Another node on the same log, which folds at its own pace.
+
     Attributes:
-        appended: Every record, in order; its place is its offset.
+        appended: Every record, in order; its place stands for its position.
         is_down: Whether appends fail.
         gate: Appends wait until it is set.
         elsewhere: Topics and keys that another process has written, unseen as yet.
     """
 
-    def __init__(self) -> None:
-        self.appended: list[Append] = []
+    def __init__(self, other: "FoldedLog | None" = None) -> None:
+        self.appended: list[Append] = [] if other is None else other.appended
         self.is_down = False
         self.elsewhere: set[tuple[str, bytes]] = set()
         self.gate = asyncio.Event()
         self.gate.set()
-        self._folded = 0
+        self._folded = [0] * PARTITIONS
         self._tables: dict[Table, dict[bytes, bytes]] = {table: {} for table in Table}
 
     async def append(self, appends: Sequence[Append]) -> Sequence[Position]:
@@ -47,17 +54,28 @@ class FoldedLog:
         self.appended.extend(appends)
         return [Position(each.topic, 0, start + index) for index, each in enumerate(appends)]
 
-    def fold(self, count: int | None = None) -> None:
-        """Fold the next *count* records, or all."""
-        end = len(self.appended) if count is None else min(self._folded + count, len(self.appended))
-        for offset in range(self._folded, end):
-            topic, key, value = self.appended[offset]
+    def fold(self, count: int | None = None, partition: int | None = None) -> None:
+        """Fold the next *count* records, or all, of one partition or of all."""
+        versions = Counter[tuple[Topic, int]]()
+        for place, (topic, key, value) in enumerate(self.appended):
+            of = partition_of(key, PARTITIONS)
+            # Versions of two partitions have nothing to do with each other.
+            version = versions[topic, of]
+            versions[topic, of] += 1
+            if place < self._folded[of] or count == 0 or partition not in (None, of):
+                continue
             if topic in TABLES:
                 states = self._tables[TABLES[topic]]
-                after = REDUCERS[TABLES[topic]].fold(states.get(key), value, offset)
+                after = REDUCERS[TABLES[topic]].fold(states.get(key), value, version)
                 assert after is not None
                 states[key] = after
-        self._folded = end
+            self._folded[of] = place + 1
+            count = None if count is None else count - 1
+
+    def fold_again(self, start: int) -> None:
+        """Fold all records from a place on once more, as after a crash."""
+        self._folded = [start] * PARTITIONS
+        self.fold()
 
     def records(self, topic: Topic) -> list[Record]:
         """Decode what was appended to a topic."""
@@ -65,7 +83,8 @@ class FoldedLog:
         return [decode.from_bytes(each.value) for each in self.appended if each.topic is topic]
 
     def is_visible(self, position: Position) -> bool:
-        return position.offset < self._folded
+        key = self.appended[position.offset].key
+        return position.offset < self._folded[partition_of(key, PARTITIONS)]
 
     def is_settled(self, topic: str, key: bytes) -> bool:
         return (topic, key) not in self.elsewhere
@@ -119,24 +138,8 @@ class FoldedLog:
         return sessions
 
     def person(self, project_id: int, distinct_id: str) -> Person | None:
-        root, state = distinct_id, self._person(project_id, distinct_id)
-        if state is None:
-            return None
-        known = state
-        while state is not None and state.into is not None:
-            root = state.into[0]
-            state = self._person(project_id, root)
-        # A merge may be visible before anything of the person that it went into is.
-        known = known if state is None else state
-        return Person(
-            distinct_id=root,
-            properties=known.values(),
-            is_identified=state is not None and state.is_identified,
-            recent=known.recent,
-            hash_keys=registers.values(known.hash_keys),
-            distinct_ids=(root, *known.merged),
-            created_at_ms=known.created_at_ms,
-        )
+        identity = identity_of(distinct_id, partial(self._person, project_id))
+        return None if identity is None else joined_person(identity)
 
     def _person(self, project_id: int, distinct_id: str) -> PersonState | None:
         raw = self._tables[Table.PERSONS].get(record_key(project_id, distinct_id))
@@ -171,7 +174,7 @@ class FoldedLog:
 class BlindLog(FoldedLog):
     """A log whose view never shows a thing: nothing can be suppressed by it."""
 
-    def fold(self, count: int | None = None) -> None:
+    def fold(self, count: int | None = None, partition: int | None = None) -> None:
         return
 
     def fold_at_last(self) -> None:

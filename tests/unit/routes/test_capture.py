@@ -9,6 +9,7 @@ import pytest
 
 from flagstream.errors import OverloadedError
 from flagstream.state.events import EventRecord
+from flagstream.state.persons import PersonUpdate
 from flagstream.topics import Topic
 from tests.fakes.views import PROJECT
 from tests.fakes.world import NOW_MS
@@ -261,7 +262,8 @@ class TestV1:
             "n": 1,
         } == corrected.properties
         assert "s1" == corrected.session_id
-        assert [] == appended(world, Topic.PERSON_UPDATES)
+        (first_sight,) = appended(world, Topic.PERSON_UPDATES)
+        assert {} == PersonUpdate.from_bytes(first_sight.value).set
         assert [1_000, 11_000] == [NOW_MS - each.time_ms for each in (corrected, as_sent)]
 
     @pytest.mark.parametrize("batch", [None, [], {}])

@@ -130,7 +130,8 @@ class TestOverHttp:
         """
         Nothing has to be waited for where nothing follows from what was sent.
         """
-        event = {"event": "ev", "distinct_id": "user-1", "properties": {}}
+        properties = {"$process_person_profile": False}
+        event = {"event": "ev", "distinct_id": "user-1", "properties": properties}
         response = await client.post("/batch/", json={"token": PROJECT.token, "batch": [event]})
 
         assert POSITION not in response.headers

@@ -45,6 +45,7 @@ UPDATES = {
         unset=UNSET,
         into=st.none() | IDS,
         merged=st.none() | IDS,
+        is_firm=st.booleans(),
         is_identified=st.booleans(),
         hash_keys=st.dictionaries(st.sampled_from(["beta", "checkout"]), IDS),
     ),

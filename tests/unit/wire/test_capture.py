@@ -20,11 +20,12 @@ from flagstream.errors import (
     RequestError,
     UnauthenticatedError,
 )
-from flagstream.wire import decode_body, parse_capture
+from flagstream.wire import Merge, MergeRule, decode_body, parse_capture
 
 CASES = Path(__file__).parents[2] / "conformance" / "cases"
 REQUESTS = json.loads((CASES / "capture_requests.json").read_text())
 REFUSED = json.loads((CASES / "capture_refused_events.json").read_text())
+NEVER = json.loads((CASES / "never_merged.json").read_text())
 NOW_MS = 1_767_607_200_500  # 2026-01-05T10:00:00.500Z
 EVENT = {"event": "ev", "distinct_id": "user-1"}
 # Decoding has made floats of other integers.
@@ -34,13 +35,16 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner),
     max_leaves=4,
 )
+MERGES = ["$identify", "$create_alias", "$merge_dangerously"]
 MEMBERS = ["event", "uuid", "distinct_id", "properties", "timestamp", "offset", "$set", "$unset"]
-PROPERTIES = ["$groups", "$set", "$set_once", "$group_type", "$group_key", "$anon_distinct_id"]
+PROPERTIES = [
+    *("$groups", "$set", "$set_once", "$group_type", "$group_key", "$anon_distinct_id", "alias"),
+]
 LOOSE_EVENTS = ANYTHING | st.fixed_dictionaries(
     {},
     optional={
         **dict.fromkeys(MEMBERS, ANYTHING),
-        "event": st.sampled_from(["ev", "$identify", "$groupidentify", "$create_alias"]),
+        "event": st.sampled_from(["ev", "$groupidentify", *MERGES]),
         "properties": st.dictionaries(st.sampled_from(PROPERTIES), ANYTHING),
     },
 )
@@ -266,31 +270,99 @@ class TestEvent:
         assert distinct_id == captured.events[0][1].distinct_id
 
     @pytest.mark.parametrize(
-        ("distinct_id", "anonymous_id", "merge"),
+        ("anonymous_id", "merge"),
         [
-            ("user-1", "anon-1", "anon-1"),
-            ("user-1", 7, "7"),
-            ("user-1", "user-1", None),
-            ("user-1", None, None),
-            ("user-1", "", None),
-            ("user-1", "Anonymous", None),
-            ("user-1", "[object Object]", None),
-            ("user-1", True, None),
-            ("null", "anon-1", None),
-            ("Guest", "anon-1", None),
+            ("anon-1", "anon-1"),
+            (7, "7"),
+            ("a" * 300, "a" * 200),
+            ({"id": 7}, '{"id":7}'),
+            ("user-1", None),
+            (None, None),
+            (True, None),
+            (0, None),
         ],
     )
-    def test_merge(self, distinct_id, anonymous_id, merge):
+    def test_other_id(self, anonymous_id, merge):
         """
-        Two ids are merged unless one of them is an id that many people share.
+        The other id may be of any type; itself and nothing are none.
         """
         person = only_event(
             event="$identify",
-            distinct_id=distinct_id,
             properties={"$anon_distinct_id": anonymous_id, "$set": {"a": 1}},
         ).person
 
-        assert merge == person.merge
+        assert merge == (person.merge and person.merge.distinct_id)
+
+    @pytest.mark.parametrize(
+        ("name", "field", "rule"),
+        [
+            ("$identify", "$anon_distinct_id", MergeRule.ANONYMOUS),
+            ("$create_alias", "alias", MergeRule.EITHER),
+            ("$merge_dangerously", "alias", MergeRule.FORCED),
+        ],
+    )
+    def test_which_goes_into_which(self, name, field, rule):
+        """
+        Three events say that two ids are one person, each with a rule of its own; no other does.
+        """
+        properties = {"$anon_distinct_id": "anon-1", "alias": "anon-1"}
+
+        assert Merge("anon-1", rule, f"properties.{field}") == (
+            only_event(event=name, properties=properties).person.merge
+        )
+        assert only_event(event="ev", properties=properties).person is None
+
+    @pytest.mark.parametrize("name", MERGES)
+    @pytest.mark.parametrize("never", [*NEVER["any_case"], *NEVER["exactly"], " "], ids=repr)
+    def test_never_merged(self, name, never):
+        """
+        Ids that many people share because a client's code went wrong are merged with nothing,
+        neither as the event's own nor as the other one; for most the case does not matter.
+        """
+        spellings = {never, *((never.upper(), never.title()) if never in NEVER["any_case"] else ())}
+        # An event without a distinct id is refused.
+        pairs = [("user-1", each) for each in spellings] + [
+            (each, "a") for each in spellings if each
+        ]
+
+        persons = [
+            only_event(
+                event=name,
+                distinct_id=own,
+                properties={"$anon_distinct_id": other, "alias": other, "$set": {"a": 1}},
+            ).person
+            for own, other in pairs
+        ]
+
+        assert {None} == {person.merge for person in persons}
+        assert [{"a": 1}] * len(pairs) == [person.set for person in persons]
+
+    @pytest.mark.parametrize("other", ["nan", "NONE", "NULL", "[object object]", "00", "my-id"])
+    def test_other_spellings_are_merged(self, other):
+        """
+        What only looks like one of them is an id.
+        """
+        event = only_event(event="$identify", properties={"$anon_distinct_id": other})
+
+        assert other == event.person.merge.distinct_id
+
+    @pytest.mark.parametrize(
+        ("name", "properties", "makes"),
+        [
+            ("ev", {}, True),
+            ("$identify", {"$anon_distinct_id": "anon-1"}, True),
+            ("ev", {"$process_person_profile": True}, True),
+            ("ev", {"$process_person_profile": False}, False),
+            ("$identify", {"$process_person_profile": False}, False),
+            ("$groupidentify", {"$group_type": "company", "$group_key": "a"}, False),
+        ],
+    )
+    def test_makes_person(self, name, properties, makes):
+        """
+        Every event makes its id a person, but for those that ask for none and changes of groups,
+        for which backends make up an id.
+        """
+        assert makes is only_event(event=name, properties=properties).makes_person
 
     def test_no_profile(self):
         """
