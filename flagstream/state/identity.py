@@ -100,17 +100,17 @@ def joined_hash_keys(identity: Identity) -> dict[str, str]:
 
 
 def _tree_of(distinct_id: str, read: Read) -> tuple[str, _Tree]:
-    def into(each: str) -> str | None:
-        state = read(each)
-        return None if state is None or state.into is None else state.into[0]
-
-    path = path_to_root(distinct_id, into)
+    path = path_to_root(distinct_id, lambda each: _into(read(each)))
     # A merge may be known a moment before anything of the person that it goes into.
     for each in reversed(path[-2:]):
         state = read(each)
         if state is not None:
             return path[-1], _states(each, state, read)
     return path[-1], {}
+
+
+def _into(state: PersonState | None) -> str | None:
+    return None if state is None or state.into is None else state.into[0]
 
 
 def _states(top: str, state: PersonState, read: Read) -> _Tree:
@@ -121,7 +121,7 @@ def _states(top: str, state: PersonState, read: Read) -> _Tree:
         merged = parent_state.merged
         for each in sorted(merged, key=lambda each: (merged[each], each))[:MAX_IDS]:
             member = None if each in states else read(each)
-            if member is None or member.into is None or member.into[0] != parent:
+            if member is None or _into(member) != parent:
                 continue
             if len(states) == MAX_IDS:
                 return states
@@ -139,19 +139,18 @@ def _links(tree: _Tree, read: Read) -> Iterator[tuple[str, bool]]:
             is_late = other in state.merged
             merged, into = (read(other), each) if is_late else (state, other)
             # Half of a merge may be known a moment before the other half is.
-            if merged is not None and merged.into is not None and merged.into[0] != into:
+            if _into(merged) not in (None, into):
                 yield other, is_late
 
 
 def _properties(tree: _Tree) -> dict[str, Any]:
     top, *others = tree
     joined: dict[str, dict[str, Any]] = {}
-    merged: defaultdict[str, list[str]] = defaultdict(list)
+    merged: defaultdict[str | None, list[str]] = defaultdict(list)
     # Backwards, so that whatever was merged into an id is joined before the id itself.
     for each in reversed(others):
         joined[each] = _with_merged(tree[each], merged[each], joined)
-        if (into := tree[each].into) is not None:
-            merged[into[0]].append(each)
+        merged[_into(tree[each])].append(each)
     return _with_merged(tree[top], merged[top], joined)
 
 

@@ -211,7 +211,7 @@ class StoredState:
         if known is None:
             return None
         state = known.state
-        if known.person is not None and not (state.into or state.merged or state.linked):
+        if len(known.members) == 1 and not (state.into or state.merged or state.linked):
             return known.person
         identity = identity_of(distinct_id, partial(self._person, project_id))
         return None if identity is None else self._joined(project_id, identity)

@@ -314,38 +314,75 @@ class TestGroups:
         assert {"fine", "broken"} == set(answer.get("flags", answer.get("featureFlags")))
 
 
+def person_flag(key: str, test: Any, where: str, world: Any):
+    """A flag about what *test* says of a person, itself or by a cohort, of persons or of groups."""
+    if where == "condition":
+        return flag_row(key, group=False, test=test)
+    leaf = {"operator": "exact", "type": "person", **test}
+    rules = {"properties": {"type": "AND", "values": [leaf]}}
+    world.catalog.write(PROJECT.id, "cohort", "7", {"id": 7, "name": "those", "filters": rules})
+    member = {"key": "id", "type": "cohort", "operator": "in", "value": 7}
+    return flag_row(key, group=where == "cohort of a group flag", test=member)
+
+
 class TestPersons:
-    async def test_stored_and_named_properties(self, client, world):
+    @pytest.mark.parametrize("where", ["condition", "cohort", "cohort of a group flag"])
+    @pytest.mark.parametrize(
+        "case",
+        [
+            ({"plan": "pro"}, {}, {"key": "plan", "value": "pro"}, True),
+            ({"plan": "pro"}, {"plan": "free"}, {"key": "plan", "value": "pro"}, False),
+            ({"plan": "pro"}, {"plan": None}, {"key": "plan", "value": "pro"}, False),
+            ({"plan": "pro"}, {"city": "Oslo"}, {"key": "plan", "value": "pro"}, True),
+            ({"plan": "pro"}, {"city": "Oslo"}, {"key": "city", "value": "Oslo"}, True),
+            ({}, {"plan": "pro"}, {"key": "plan", "value": "pro"}, True),
+            (None, {"plan": "pro"}, {"key": "plan", "value": "pro"}, True),
+            ({}, {}, {"key": "plan", "value": "pro"}, False),
+            ({}, {}, {"key": "distinct_id", "value": "anna"}, True),
+            (None, {}, {"key": "distinct_id", "value": "anna"}, True),
+            ({}, {"distinct_id": "bob"}, {"key": "distinct_id", "value": "anna"}, True),
+            ({}, {}, {"key": "distinct_id", "value": "bob"}, False),
+            ({"$os": "X"}, {}, {"key": "$initial_os", "value": "X"}, True),
+            ({}, {"$os": "X"}, {"key": "$initial_os", "value": "X"}, True),
+            ({"$os": "X"}, {"$os": "Y"}, {"key": "$initial_os", "value": "Y"}, True),
+            ({"$initial_os": "X"}, {"$os": "Y"}, {"key": "$initial_os", "value": "X"}, True),
+            ({"$os": "X"}, {"$initial_os": "Y"}, {"key": "$initial_os", "value": "Y"}, True),
+            ({"utm_source": "a"}, {}, {"key": "$initial_utm_source", "value": "a"}, True),
+            ({"plan": "X"}, {}, {"key": "$initial_plan", "value": "X"}, False),
+        ],
+        ids=str,
+    )
+    async def test_properties(self, client, world, where, case):
         """
-        A person's stored properties count, and the request's go before them.
+        Whatever looks at a person sees what is stored and, before it name by name, what the
+        request says; the distinct id; and today's properties where those of the first visit are
+        unknown.
         """
-        world.catalog.set_flag(flag_row("nl", group=False, test={"key": "country", "value": "nl"}))
-        world.view.set_person("anna", country="nl")
+        stored, named, test, is_on = case
+        world.catalog.set_flag(person_flag("f", test, where, world))
+        if stored is not None:
+            world.view.set_person("anna", **stored)
+        asked = {**ACME, "person_properties": named}
 
-        assert {"nl"} == enabled(await flags_of(client, ASKED))
-        named = {**ASKED, "person_properties": {"country": "de"}}
-        assert set() == enabled(await flags_of(client, named))
+        answer, legacy = await flags_of(client, asked), await flags_of(client, asked, "v=1")
 
-    async def test_distinct_id_is_a_property(self, client, world):
-        """
-        A flag can test the distinct id.
-        """
-        test = {"key": "distinct_id", "value": "anna"}
-        world.catalog.set_flag(flag_row("me", group=False, test=test))
+        assert {"f": is_on} == legacy["featureFlags"]
+        assert is_on is ("f" in enabled(answer))
 
-        assert {"me"} == enabled(await flags_of(client, ASKED))
-
-    async def test_initial_properties_are_filled(self, client, world):
+    async def test_every_id_of_a_person(self, client, world):
         """
-        Where the first visit is unknown, today's properties are the first.
+        What is stored of a person counts under each of its ids; the distinct id is the one asked.
         """
-        test = {"key": "$initial_browser", "value": "Firefox"}
-        world.catalog.set_flag(flag_row("fox", group=False, test=test))
-        today = {"person_properties": {"$browser": "Firefox"}}
-        first = {"person_properties": {"$browser": "Firefox", "$initial_browser": "Opera"}}
+        tests = {
+            "pro": {"key": "plan", "value": "pro"},
+            "me": {"key": "distinct_id", "value": "anna"},
+        }
+        for number, (key, test) in enumerate(tests.items(), 1):
+            world.catalog.set_flag(flag_row(key, flag_id=number, group=False, test=test))
+        world.view.set_person("anna", distinct_ids=["anon-1"], plan="pro")
 
-        assert {"fox"} == enabled(await flags_of(client, {**ASKED, **today}))
-        assert set() == enabled(await flags_of(client, {**ASKED, **first}))
+        assert {"pro", "me"} == enabled(await flags_of(client, ASKED))
+        assert {"pro"} == enabled(await flags_of(client, {**ASKED, "distinct_id": "anon-1"}))
 
 
 class TestBodies:

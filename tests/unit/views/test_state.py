@@ -60,9 +60,9 @@ class World:
     def person(self, distinct_id, **update):
         self.fold(Table.PERSONS, (1, distinct_id), PersonUpdate(time_ms=1, **update))
 
-    def merge(self, merged, into):
-        self.person(merged, into=into)
-        self.person(into, merged=merged, is_identified=True)
+    def merge(self, merged, into, *, is_firm=False):
+        self.person(merged, into=into, is_firm=is_firm)
+        self.person(into, merged=merged, is_identified=True, is_firm=is_firm)
 
     def active(self, distinct_id, session=None):
         return self.state.active_groups(1, distinct_id, session, NOW_MS)
@@ -75,8 +75,12 @@ def change_person(world, step, one, other):
         world.person(one, unset=[other])
     elif step == "merge":
         world.merge(one, other)
+    elif step == "firm":
+        world.merge(one, other, is_firm=True)
     elif step == "into":
-        world.person(one, into=other)
+        world.person(one, into=other, is_firm=True)
+    elif step == "merged":
+        world.person(one, merged=other, is_firm=True)
     elif step == "hash":
         world.person(one, hash_keys={"flag": other})
 
@@ -416,9 +420,9 @@ class TestPersons:
     @given(
         steps=st.lists(
             st.tuples(
-                st.sampled_from(["set", "unset", "merge", "into", "hash"]),
-                st.sampled_from("abc"),
-                st.sampled_from("abc"),
+                st.sampled_from(["set", "unset", "merge", "firm", "into", "merged", "hash"]),
+                st.sampled_from("abcd"),
+                st.sampled_from("abcd"),
             ),
             max_size=20,
         )
@@ -432,9 +436,27 @@ class TestPersons:
         for step, one, other in steps:
             change_person(world, step, one, other)
             fresh = World(store)
-            for each in "abc":
+            for each in "abcd":
                 assert fresh.state.person(1, each) == world.state.person(1, each)
         store.close()
+
+    def test_a_firm_merge_that_came_too_late(self, world):
+        """
+        An id that another node had merged already still makes one person of both that wanted it,
+        the very same object from any of their ids until something changes.
+        """
+        world.person("b", set={"plan": "free", "city": "Oslo"})
+        world.merge("a", "c")
+        world.person("c", set={"plan": "gold"})
+        world.merge("a", "b", is_firm=True)
+
+        person = world.state.person(1, "b")
+        assert ("c", ("c", "a", "b")) == (person.distinct_id, person.distinct_ids)
+        assert {"plan": "gold", "city": "Oslo"} == person.properties
+        assert all(person is world.state.person(1, each) for each in "abc")
+
+        world.person("b", set={"city": "Bergen"})
+        assert "Bergen" == world.state.person(1, "a").properties["city"]
 
     def test_circle_ends(self, world):
         """
