@@ -45,7 +45,7 @@ PARAMETERS = {
     "name": ["array.js", "recorder.js"],
     "distinct_id": ["user-1", "anon-1"],
     "group_type_index": [0, 1],
-    "group_key": ["acme"],
+    "group_key": ["acme", "other"],
     "data": [json.dumps(EVENT)],
     "X-Flagstream-Position": ["groups.0.0"],
 }

@@ -104,6 +104,12 @@ def session():
 everything = schema_of(knowing(closed(document())))
 
 
+@everything.hook
+def filter_path_parameters(_context, path_parameters):
+    """Leave out lists: with what they are written in, an address may end in the middle."""
+    return all(isinstance(each, str | int) for each in (path_parameters or {}).values())
+
+
 @everything.parametrize()
 @asks(15)
 def test_who_may_ask(case, server, session):
