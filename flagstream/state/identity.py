@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, NamedTuple
 
 from .persons import PersonState
@@ -30,10 +30,13 @@ class Identity(NamedTuple):
     root: str
     trees: Sequence[_Tree]
 
-    def states(self) -> Iterator[tuple[str, PersonState]]:
-        """Iterate over all ids of which something is known."""
-        for tree in self.trees:
-            yield from tree.items()
+    def states(self) -> Iterator[PersonState]:
+        """Iterate over the states of all ids of which something is known."""
+        return chain.from_iterable(tree.values() for tree in self.trees)
+
+    def distinct_ids(self) -> Sequence[str]:
+        """List all ids, the root first."""
+        return tuple(dict.fromkeys((self.root, *chain.from_iterable(self.trees))))
 
 
 def identity_of(distinct_id: str, read: Read) -> Identity | None:
@@ -53,7 +56,7 @@ def identity_of(distinct_id: str, read: Read) -> Identity | None:
         if not tree or root in trees:
             continue
         trees[root] = tree
-        for other, is_late in islice(_links(tree, read), MAX_IDS):
+        for other, is_late in _links(tree, read):
             pending.append(other)
             if is_late:
                 late.add(root)
@@ -93,13 +96,16 @@ def joined_properties(identity: Identity) -> dict[str, Any]:
 def joined_hash_keys(identity: Identity) -> dict[str, str]:
     """Join hash keys: an id's own go before those of the ids that were merged into it."""
     hash_keys: dict[str, str] = {}
-    for _, state in identity.states():
+    for state in identity.states():
         for flag_key, register in state.hash_keys.items():
             hash_keys.setdefault(flag_key, register.value)
     return hash_keys
 
 
 def _tree_of(distinct_id: str, read: Read) -> tuple[str, _Tree]:
+    state = read(distinct_id)
+    if state is not None and state.into is None:
+        return distinct_id, _states(distinct_id, state, read)
     path = path_to_root(distinct_id, lambda each: _into(read(each)))
     # A merge may be known a moment before anything of the person that it goes into.
     for each in reversed(path[-2:]):
@@ -118,7 +124,8 @@ def _states(top: str, state: PersonState, read: Read) -> _Tree:
     states = {top: state}
     pending = [(top, state)]
     for parent, parent_state in pending:
-        merged = parent_state.merged
+        if not (merged := parent_state.merged):
+            continue
         for each in sorted(merged, key=lambda each: (merged[each], each))[:MAX_IDS]:
             member = None if each in states else read(each)
             if member is None or _into(member) != parent:
@@ -132,15 +139,15 @@ def _states(top: str, state: PersonState, read: Read) -> _Tree:
 
 def _links(tree: _Tree, read: Read) -> Iterator[tuple[str, bool]]:
     """Yield the ids of other trees that belong to this one, and whether they were there first."""
-    for each, state in tree.items():
-        for other in state.linked:
-            if other in tree:
-                continue
-            is_late = other in state.merged
-            merged, into = (read(other), each) if is_late else (state, other)
-            # Half of a merge may be known a moment before the other half is.
-            if _into(merged) not in (None, into):
-                yield other, is_late
+    beyond = (
+        (each, other) for each, state in tree.items() for other in state.linked if other not in tree
+    )
+    for each, other in islice(beyond, MAX_IDS):
+        is_late = other in tree[each].merged
+        merged, into = (read(other), each) if is_late else (tree[each], other)
+        # Half of a merge may be known a moment before the other half is.
+        if _into(merged) not in (None, into):
+            yield other, is_late
 
 
 def _properties(tree: _Tree) -> dict[str, Any]:

@@ -214,7 +214,8 @@ class StoredState:
         if len(known.members) == 1 and not (state.into or state.merged or state.linked):
             return known.person
         identity = identity_of(distinct_id, partial(self._person, project_id))
-        return None if identity is None else self._joined(project_id, identity)
+        top = None if identity is None else self._known(project_id, next(iter(identity.trees[0])))
+        return None if identity is None or top is None else _joined(top, identity)
 
     def persons(
         self, project_id: int, *, search: Search, after: str | None, limit: int
@@ -229,18 +230,6 @@ class StoredState:
             return person if is_found(person.distinct_ids, person.properties) else None
 
         return PersonPage(*self._page(Table.PERSONS, (project_id,), after, limit, read))
-
-    def _joined(self, project_id: int, identity: Identity) -> Person | None:
-        ids, states = zip(*identity.states(), strict=True)
-        known = self._known(project_id, ids[0])
-        if known is None:
-            return None
-        person = known.person
-        is_same = person is not None and person.distinct_id == identity.root
-        if not is_same or not _are_same(states, known.members):
-            known.members = states
-            known.person = joined_person(identity)
-        return known.person
 
     def _into(self, project_id: int, distinct_id: str) -> str | None:
         state = self._person(project_id, distinct_id)
@@ -273,6 +262,16 @@ def _decode_group(raw: bytes) -> _Group:
 
 def _decode_person(raw: bytes) -> _Known:
     return _Known(PersonState.from_bytes(raw))
+
+
+def _joined(top: _Known, identity: Identity) -> Person:
+    """Join a person, unless that was done before and nothing has changed."""
+    states = tuple(identity.states())
+    person = top.person
+    if person is None or person.distinct_id != identity.root or not _are_same(states, top.members):
+        top.members = states
+        person = top.person = joined_person(identity)
+    return person
 
 
 def _are_same(ours: Sequence[object], theirs: Sequence[object]) -> bool:

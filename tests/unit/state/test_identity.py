@@ -30,7 +30,7 @@ class People:
     def ids(self, distinct_id):
         """Read the root, and all ids in the order in which they count."""
         identity = self.identity(distinct_id)
-        return identity.root, [each for each, _ in identity.states()]
+        return identity.root, [each for tree in identity.trees for each in tree]
 
     def properties(self, distinct_id):
         return joined_properties(self.identity(distinct_id))
@@ -107,6 +107,7 @@ class TestIds:
         people.say("a", into="b")
 
         assert ("b", ["a"]) == people.ids("a")
+        assert ("b", "a") == people.identity("a").distinct_ids()
 
     def test_circle(self, people):
         """
