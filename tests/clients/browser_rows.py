@@ -24,8 +24,11 @@ _SILENT = {
 }
 # After a failure, until what is to be sent again was sent again.
 _SENT_AGAIN_S = 2 * RETRY_AFTER_S
-# Half an hour at most, a quarter of it more, and until it looks; by minutes.
+# Half an hour at most, a quarter of it more, and until it looks.
 _LONGEST_WAIT_S = 40 * 60
+# So that several of these pass while a client waits for an answer, which takes real time: one that
+# is given up by this clock counts as a dropped connection, and is not sent again as often.
+_LOOK_S = 10
 _SENTINEL = "sentinel"
 _TIMEOUT_S = 60
 # Of XMLHttpRequest, which older versions use, Chromium itself times the answers.
@@ -145,7 +148,7 @@ class BrowserRows:
         """Let all events be sent as often as they are, until none has come for the longest wait."""
         came, last_s = 0, self._clock.now_s
         while self._clock.now_s < last_s + _LONGEST_WAIT_S:
-            self._step(60)
+            self._step(_LOOK_S)
             now = sum(each.kind is Kind.EVENTS for each in self._proxy.exchanges)
             if now > came:
                 came, last_s = now, self._clock.now_s
