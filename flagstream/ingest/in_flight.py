@@ -1,5 +1,6 @@
 """Records that are sent, or being sent, and that the views do not show yet."""
 
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,7 +53,7 @@ class InFlight:
     def __init__(self, progress: Progress, limit: int = 100_000) -> None:
         self._progress = progress
         self._limit = limit
-        self._flights: dict[Mark, Flight] = {}
+        self._flights: OrderedDict[Mark, Flight] = OrderedDict()
 
     def get(self, mark: Mark) -> Flight | None:
         """Read what is in flight; None where the view shows everything."""

@@ -1,5 +1,6 @@
 """What an event becomes for the person behind its distinct id."""
 
+from collections import OrderedDict
 from functools import partial
 from typing import NamedTuple
 
@@ -41,7 +42,7 @@ class FirstSights:
     """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, str], None] = {}
+        self._seen: OrderedDict[tuple[int, str], None] = OrderedDict()
 
     def plan(self, batch: Batch, distinct_id: str, time_ms: int) -> None:
         """Plan a person without properties, unless there is one."""
@@ -51,7 +52,7 @@ class FirstSights:
         if batch.view.person(*seen) is not None:
             self._seen[seen] = None
             if len(self._seen) > _MAX_SEEN:
-                del self._seen[next(iter(self._seen))]
+                self._seen.popitem(last=False)
             return
         mark = _mark(batch, distinct_id)
         if not batch.is_coming(mark):

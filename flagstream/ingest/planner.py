@@ -33,7 +33,7 @@ class Plan:
 
     Attributes:
         outcome: Of the request, once it is settled.
-        uuids: Of the events that are new.
+        uuids: Of the events that are new and may come again.
         repeats: How many of its events came before.
         repeated: Outcomes of the requests that some of these came with.
         rejections: Of the events of which nothing is kept.
@@ -122,8 +122,9 @@ class Planner:
     def _plan_event(self, plan: Plan, event: CapturedEvent) -> None:
         batch = plan.batch
         batch.add_event(event.distinct_id, _encode(event))
-        plan.uuids.append(event.uuid)
-        self._retries.add(batch.project_id, event.uuid, plan.outcome)
+        if event.may_repeat:
+            plan.uuids.append(event.uuid)
+            self._retries.add(batch.project_id, event.uuid, plan.outcome)
         # A time in the future would hold its place against everything that comes until then.
         time_ms = max(0, min(event.time_ms, event.received_ms))
         if event.group is not None:

@@ -1,6 +1,7 @@
 """Events that this process has taken lately, by uuid: a client's retry is not appended again."""
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 
 from flagstream.errors import LogUnavailableError
@@ -19,7 +20,8 @@ class Retries:
     """
 
     def __init__(self) -> None:
-        self._outcomes: dict[tuple[int, str], Outcome] = {}
+        # Of a plain dict, finding the oldest takes ever longer once some were deleted.
+        self._outcomes: OrderedDict[tuple[int, str], Outcome] = OrderedDict()
 
     def get(self, project_id: int, uuid: str) -> Outcome | None:
         """Read the outcome of the request that an event came with; None where it is new."""
@@ -29,7 +31,7 @@ class Retries:
         """Remember an event; the oldest are forgotten."""
         self._outcomes[project_id, uuid] = outcome
         if len(self._outcomes) > _MAX_EVENTS:
-            del self._outcomes[next(iter(self._outcomes))]
+            self._outcomes.popitem(last=False)
 
     def forget(self, project_id: int, uuids: Iterable[str], outcome: Outcome) -> None:
         """Let events of a failed request be sent again."""

@@ -1,5 +1,6 @@
 """What events become for the active groups of sessions."""
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ class SessionMaps:
     """
 
     def __init__(self) -> None:
-        self._kept: dict[_Owner, dict[str, SessionUpdate]] = {}
+        self._kept: OrderedDict[_Owner, dict[str, SessionUpdate]] = OrderedDict()
 
     def plan(self, batch: Batch, updates: Mapping[tuple[str, str], SessionUpdate]) -> None:
         """
@@ -60,7 +61,7 @@ class SessionMaps:
             del kept[next(iter(kept))]
         self._kept[owner] = kept
         if len(self._kept) > _MAX_KEPT:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
 
     def _overtaken(
         self, owner: _Owner, session_id: str, update: SessionUpdate

@@ -235,24 +235,25 @@ class KafkaSink:
         """
         try:
             async with asyncio.timeout(self._delivery_timeout_s):
-                written: dict[int, Any] = {}
-                for is_event in (False, True):
-                    sent = {
-                        index: await self._send(append)
-                        for index, append in enumerate(appends)
-                        if (append.topic is Topic.EVENTS) is is_event
-                    }
-                    written.update(zip(sent, await asyncio.gather(*sent.values()), strict=True))
+                states = iter(await self._write([each for each in appends if not _is_event(each)]))
+                events = iter(await self._write([each for each in appends if _is_event(each)]))
         except MessageSizeTooLargeError as error:
             raise BodyTooLargeError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
             raise LogUnavailableError(f"Kafka takes no writes: {error!r}") from error
-        records = (written[index] for index in range(len(appends)))
-        return [Position(record.topic, record.partition, record.offset) for record in records]
+        return [next(events if _is_event(each) else states) for each in appends]
 
-    async def _send(self, append: Append) -> asyncio.Future[Any]:
-        partition = partition_of(append.key, self._partitions)
-        sent: asyncio.Future[Any] = await self._producer.send(
-            append.topic.value, append.value, key=append.key, partition=partition
-        )
-        return sent
+    async def _write(self, appends: Sequence[Append]) -> Sequence[Position]:
+        send, partitions = self._producer.send, self._partitions
+        sent = [
+            await send(topic.value, value, key=key, partition=partition_of(key, partitions))
+            for topic, key, value in appends
+        ]
+        return [
+            Position(record.topic, record.partition, record.offset)
+            for record in await asyncio.gather(*sent)
+        ]
+
+
+def _is_event(append: Append) -> bool:
+    return append.topic is Topic.EVENTS

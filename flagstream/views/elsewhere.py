@@ -1,5 +1,6 @@
 """Records of other processes that the views do not show yet."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 
 from flagstream.ports import Position
@@ -16,7 +17,7 @@ class Elsewhere:
 
     def __init__(self, is_visible: Callable[[Position], bool]) -> None:
         self._is_visible = is_visible
-        self._landed: dict[tuple[str, bytes], Position] = {}
+        self._landed: OrderedDict[tuple[str, bytes], Position] = OrderedDict()
 
     def landed(self, key: bytes, position: Position) -> None:
         """Note a record that changes what is read under *key*."""
