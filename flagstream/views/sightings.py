@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from struct import Struct
+from struct import error as StructError  # noqa: N812 -- a class
 from time import monotonic
 from typing import Self
 
@@ -58,15 +59,19 @@ class Sightings:
         self.positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
         try:
             self.changes[_seen(int(key_parts(record.key)[0]), _uuid(record.value or b""))] = b""
-        except (ValueError, IndexError):
+        except (ValueError, LookupError, TypeError, StructError):
             self.skipped.append(record)
 
 
 def _uuid(event: bytes) -> str:
-    # As we write it; decoding all of it would cost ten times that.
+    # As we write it: decoding costs more, the more properties there are.
     if event.startswith(_BEGINNING):
-        return event[len(_BEGINNING) : len(_BEGINNING) + _UUID_CHARS].decode()
-    return msgspec.json.decode(event, type=_Sighting).uuid
+        uuid = event[len(_BEGINNING) : len(_BEGINNING) + _UUID_CHARS].decode()
+    else:
+        uuid = msgspec.json.decode(event, type=_Sighting).uuid
+    if len(uuid) != _UUID_CHARS:
+        raise ValueError(uuid)
+    return uuid
 
 
 def _seen(project_id: int, uuid: str) -> bytes:

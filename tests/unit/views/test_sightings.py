@@ -11,6 +11,8 @@ from flagstream.topics import Topic, record_key
 from flagstream.views import SeenEvents, SeenReplica, sightings
 
 HOUR_S = 3_600
+UUID = str(uuid.UUID(int=1))
+NO_KEYS = [b"", b"x", b"[]", b"[null]", b"[[]]", b"[-1]", b"{}", b"1", b"\xff"]
 
 
 @pytest.fixture
@@ -84,12 +86,21 @@ class TestSeenEvents:
 
         assert seen.has(1, sent)
 
-    async def test_no_events(self, opened, send, log, caplog):
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [
+            (b"[1]", b"{}"),
+            (b"[1]", b'{"uuid":"'),
+            (b"[1]", b'{"uuid":5}'),
+            (b"[1]", None),
+            *((key, b'{"uuid":"%s"}' % UUID.encode()) for key in NO_KEYS),
+        ],
+    )
+    async def test_no_event(self, opened, send, log, caplog, key, value):
         """
-        Records that are no events are passed over, and named.
+        A record that is no event is passed over, and named.
         """
-        for key, value in ((b"[1]", b"{}"), (b"x", b'{"uuid":"x"}'), (b"[1]", None)):
-            log.append(Topic.EVENTS, key, value)
+        log.append(Topic.EVENTS, key, value)
         sent = send()
         caplog.set_level(logging.ERROR)
 
