@@ -11,18 +11,13 @@ from flagstream.management import Management, Turn, alone
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
-from flagstream.routes.table import add_health, add_routes
+from flagstream.routes.table import add_health, add_routes, always
 from flagstream.settings import Settings
 
 
 async def own_metrics() -> bytes:
     """Write the metrics of this process."""
     return telemetry.exposition()
-
-
-def always() -> bool:
-    """Live for as long as anything is answered."""
-    return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

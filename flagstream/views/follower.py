@@ -195,15 +195,15 @@ class Following:
         self._name = name
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, ended: Callable[[asyncio.Task[None]], None]) -> None:
+    def start(self, at_end: Callable[[asyncio.Task[None]], object]) -> None:
         """
         Begin.
 
         Args:
-            ended: Called with the task when it is over.
+            at_end: Called with the task when it is over.
         """
         self._task = asyncio.create_task(self._follower.run(), name=self._name)
-        self._task.add_done_callback(ended)
+        self._task.add_done_callback(at_end)
 
     async def ready(self) -> None:
         """Wait until everything is written that was in the log at the start."""
@@ -231,3 +231,11 @@ async def ended(task: asyncio.Task[None] | None) -> None:
         task.cancel()
         with suppress(asyncio.CancelledError, Exception):
             await task
+
+
+def has_failed(task: asyncio.Task[None]) -> bool:
+    """Tell whether a task that is over has ended by an error, and log that."""
+    if task.cancelled() or task.exception() is None:
+        return False
+    logger.critical("%s has ended", task.get_name(), exc_info=task.exception())
+    return True

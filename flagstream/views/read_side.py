@@ -1,7 +1,6 @@
 """The read side of a process, put together."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Self
@@ -11,15 +10,13 @@ from flagstream.settings import Settings
 from flagstream.topics import Table
 
 from .catalog import StoredCatalog
-from .follower import Follower, Following, ended
+from .follower import Follower, Following, ended, has_failed
 from .layout import FORMAT
 from .merging import TABLES, Merge
 from .peers import Peers
 from .progress import Watermarks
 from .state import StoredState
 from .store import ViewReader, ViewStore
-
-logger = logging.getLogger(__name__)
 
 
 class Readers:
@@ -131,9 +128,8 @@ class FollowedViews:
             self.progress.applied(table, partition, version)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and task.exception() is not None:
+        if has_failed(task):
             self.progress.close()
-            logger.critical("%s has ended", task.get_name(), exc_info=task.exception())
 
 
 class ReadSide(FollowedViews):

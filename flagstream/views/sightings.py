@@ -1,7 +1,6 @@
 """Which events the log has had lately, by uuid: what knows a client's late retry."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +25,8 @@ from flagstream.rocks import rocks_options
 from flagstream.settings import Settings
 from flagstream.topics import Topic, key_parts
 
-from .follower import Follower, Following
+from .follower import Follower, Following, has_failed
 from .store import Changes, ViewReader, ViewReplica, ViewStore
-
-logger = logging.getLogger(__name__)
 
 _FORMAT = "1"  # of the keys; another one is another directory
 _MIB = 1024 * 1024
@@ -154,7 +151,7 @@ class SeenEvents:
 
     def start(self) -> None:
         """Begin to follow."""
-        self._following.start(_note_end)
+        self._following.start(has_failed)
 
     async def ready(self) -> None:
         """Wait until everything is known that was in the log at the start."""
@@ -207,8 +204,3 @@ def seen_path(settings: Settings) -> Path:
 
 async def _nobody_waits(_: Sightings) -> None:
     """Publish nothing: who asks reads the store."""
-
-
-def _note_end(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        logger.critical("%s has ended", task.get_name(), exc_info=task.exception())
