@@ -6,7 +6,8 @@ Several processes on one real Kafka: freshness, capture, scaling and cold starts
   takes without a position is subtracted nowhere and printed beside it.
 - capture: events a second that one API node accepts in requests of 100, from 8 connections: of
   persons who act for a group, whose session is remembered already.
-- scaling: a backlog folded by 1, 2 and 3 workers; CPU of all workers per change.
+- scaling: a backlog folded by 1, 2 and 3 workers; CPU of all workers per change. They stand still
+  while it is appended, so that all fold batches of one size: those that a backlog gives.
 - cold: an API node without data that reads a million groups, to ready; its memory.
 
     scripts/kafka up && python -m benchmarks.nodes [--only PART…] [--groups 1000000]
@@ -18,6 +19,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -50,7 +52,7 @@ PARTITIONS = 6
 SAMPLES = 400
 CHANGES_PER_S = 200
 EVENTS_PER_REQUEST = 100
-BACKLOG = 30_000
+BACKLOG = 60_000
 FILL_TIMEOUT_S = 300.0
 
 
@@ -203,8 +205,10 @@ def scaling(url: str, _: int) -> dict[str, Any]:
 
 def _scaled(url: str, count: int) -> dict[str, Any]:
     with nodes(url, *["worker"] * count) as workers:
+        with stopped(workers):
+            uvloop.run(_fill(url))
         before, start = sum(map(cpu_s, workers)), time.perf_counter()
-        uvloop.run(_fill_and_wait(url))
+        uvloop.run(_folded(url))
         wall_s, used_s = time.perf_counter() - start, sum(map(cpu_s, workers)) - before
     return {
         "changes_per_s": round(BACKLOG / wall_s),
@@ -212,19 +216,35 @@ def _scaled(url: str, count: int) -> dict[str, Any]:
     }
 
 
-async def _fill_and_wait(url: str) -> None:
-    """Append a backlog, and wait until all of it is committed."""
-    table = Table.GROUPS
+@contextmanager
+def stopped(servers: Sequence[Server]) -> Iterator[None]:
+    """Have servers stand still for a time shorter than Kafka's session timeout."""
+    processes = [server.process for server in servers if server.process is not None]
+    for process in processes:
+        process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGCONT)
+
+
+async def _fill(url: str) -> None:
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers(url)) as producer:
         for number in range(BACKLOG):
             key = record_key(1, "company", f"company-{number % 2_000}")
             update = GroupUpdate(time_ms=number, uuid=f"uuid-{number}", set={"seats": number})
             partition = partition_of(key, PARTITIONS)
             value = update.to_bytes()
-            await producer.send(table.source.value, value, key=key, partition=partition)
+            topic = Table.GROUPS.source.value
+            await producer.send(topic, value, key=key, partition=partition)
         await producer.flush()
+
+
+async def _folded(url: str) -> None:
+    """Wait until all of the backlog is committed."""
     async with KafkaReader(connection(Settings(broker_url=url)), PARTITIONS) as reader:
-        bounds = await reader.bounds([table.source.value])
+        bounds = await reader.bounds([Table.GROUPS.source.value])
         while sum((await reader.committed(bounds)).values()) < BACKLOG:  # noqa: ASYNC110 -- polled
             await asyncio.sleep(0.05)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import faust
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from faust.stores import STORES
 from faust.tables.recovery import RebalanceAgain, ServiceStopped
 from faust.tables.recovery import Recovery as StockRecovery
@@ -104,6 +104,9 @@ class Recovery(StockRecovery):
     async def _wait(self, coro: Any, timeout: Any = None) -> None:  # noqa: ASYNC109 -- Faust's signature
         try:
             await super()._wait(coro, timeout)
+        except IllegalStateError:
+            # Assigned to another meanwhile: Faust goes on with the next assignment by itself.
+            raise
         except (ServiceStopped, KafkaError) as error:
             if self.should_stop:
                 raise
