@@ -3,7 +3,7 @@
 from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
 from .context import group_key_text, group_properties, person_properties
-from .evaluation import Evaluation, EvaluationContext, Reason
+from .evaluation import Basis, Evaluation, EvaluationContext, Kind, Reason
 from .flag_set import FlagSet
 from .lint import Lint, lint
 from .local import LocalDefinitions, local_definitions
@@ -15,6 +15,7 @@ from .steps import Steps, finished, stepwise
 from .values import number_text
 
 __all__ = [
+    "Basis",
     "CohortDefinition",
     "CompiledFlags",
     "CompiledProject",
@@ -23,6 +24,7 @@ __all__ = [
     "EvaluationContext",
     "FlagDefinition",
     "FlagSet",
+    "Kind",
     "Lint",
     "LocalDefinitions",
     "ParsedProject",

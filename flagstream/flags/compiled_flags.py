@@ -230,6 +230,13 @@ class CompiledFlags:
         """Give the flags that look at several, or at the time."""
         return self._part(_OTHER_PART)
 
+    def part_of(self, key: str) -> "CompiledFlags | None":
+        """Give the part that a flag is in, whose context is all that it needs; None without it."""
+        if key not in self._positions:
+            return None
+        parts = self._parts.values()
+        return next((part for part in parts if key in part._positions), self)  # noqa: SLF001 -- same
+
     def _part(self, name: _Part) -> "CompiledFlags":
         if self._whole == name:
             return self

@@ -19,8 +19,9 @@ from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateVi
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
+from . import ofrep_items
 from .position import CatchUp
-from .ready_answers import Answer, Answers, ReadyAnswers, answer_of, joined
+from .ready_answers import Answer, Answers, ReadyAnswers, Shape, answer_of, joined
 
 _NOTHING: Mapping[str, Any] = {}
 # Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
@@ -47,7 +48,8 @@ class FlagAnswers:
     def __init__(self, catalog: Catalog, view: StateView) -> None:
         self._catalog = catalog
         self._view = view
-        self._ready = ReadyAnswers()
+        self._v2 = Shape(ReadyAnswers(), answer_of)
+        self._ofrep = Shape(ReadyAnswers(), ofrep_items.answer)
 
     def evaluate(self, asked: Asked) -> Sequence[Evaluation]:
         """
@@ -60,55 +62,73 @@ class FlagAnswers:
             return ()
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
-        return _Reading(self._view, snapshot, asked).answers(flags)
+        return _Reading(self._view, snapshot, asked).answers(flags, asked.request.flag_keys)
 
     def evaluate_all(self, asked: Asked) -> Sequence[Evaluation]:
         """Evaluate all active flags, whoever may see them; likewise."""
         snapshot = self._catalog.project(asked.project_id)
-        return _Reading(self._view, snapshot, asked).answers(snapshot.flags)
+        keys = asked.request.flag_keys
+        return _Reading(self._view, snapshot, asked).answers(snapshot.flags, keys)
+
+    def evaluate_one(self, asked: Asked, key: str) -> Evaluation | None:
+        """Evaluate one flag, likewise; None where whoever asks does not see it."""
+        snapshot = self._catalog.project(asked.project_id)
+        part = self.visible(snapshot, asked).part_of(key)
+        if part is None:
+            return None
+        (answer,) = _Reading(self._view, snapshot, asked).answers(part, [key])
+        return answer
 
     def v2(self, asked: Asked) -> Answer:
         """Answer in the shape of version 2, as far as possible with what is ready."""
         request = asked.request
         if request.disable_flags or request.flag_keys is not None:
             return answer_of(self.evaluate(asked))
+        return joined(self._parts(asked, self._v2))
+
+    def ofrep(self, asked: Asked) -> Sequence[Answer]:
+        """Answer all flags in the shape of OFREP, likewise, in parts by what they look at."""
+        return self._parts(asked, self._ofrep)
+
+    def _parts(self, asked: Asked, shape: Shape) -> Sequence[Answer]:
         try:
-            return self._ready_v2(asked)
+            return self._ready_parts(asked, shape)
         except UnavailableError:
-            return answer_of(self.evaluate(asked))
+            return [shape.of(self.evaluate(asked))]
 
     @staticmethod
     def visible(snapshot: ProjectSnapshot, asked: Asked) -> CompiledFlags:
         """Pick the flags that whoever asks may see."""
         return snapshot.flags.visible(asked.runtime, asked.request.evaluation_contexts)
 
-    def _ready_v2(self, asked: Asked) -> Answer:
+    def _ready_parts(self, asked: Asked, shape: Shape) -> Sequence[Answer]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
         reading = _Reading(self._view, snapshot, asked)
-        groups, ready = reading.groups(flags), self._ready.of(flags)
+        groups, ready = reading.groups(flags), shape.ready.of(flags)
         parts = [
-            self._of_group(ready, flags, group_type, groups.get(group_type), asked)
+            self._of_group((shape, ready), flags, group_type, groups.get(group_type), asked)
             for group_type in flags.group_types
         ]
         of_person, others = flags.person_flags, flags.other_flags
         if of_person.keys:
-            parts.append(self._of_person(ready, of_person, reading, asked))
+            parts.append(self._of_person((shape, ready), of_person, reading, asked))
         if others.keys:
-            parts.append(answer_of(others.answers(reading.context(others, groups))))
+            parts.append(shape.of(others.answers(reading.context(others, groups))))
         if reading.unread:
             raise UnavailableError("The state cannot be read at the moment.")
-        return joined(parts)
+        return parts
 
     def _of_group(
         self,
-        ready: Answers,
+        kept_in: tuple[Shape, Answers],
         flags: CompiledFlags,
         group_type: str,
         group_key: str | None,
         asked: Asked,
     ) -> Answer:
         """Answer the flags that look at one group and nothing else."""
+        shape, ready = kept_in
         stored: Mapping[str, Any] | None = None
         named, given = _NOTHING, b""
         if group_key is not None:
@@ -121,13 +141,18 @@ class FlagAnswers:
         if kept is not None and kept[0] is stored:
             return kept[1]
         context = _group_context(flags, group_type, group_key, (stored or _NOTHING, named))
-        answer = answer_of(flags.group_flags(group_type).answers(context))
-        return self._ready.keep(ready, place, stored, answer)
+        answer = shape.of(flags.group_flags(group_type).answers(context))
+        return shape.ready.keep(ready, place, stored, answer)
 
     def _of_person(
-        self, ready: Answers, flags: CompiledFlags, reading: "_Reading", asked: Asked
+        self,
+        kept_in: tuple[Shape, Answers],
+        flags: CompiledFlags,
+        reading: "_Reading",
+        asked: Asked,
     ) -> Answer:
         """Answer the flags that look at the person and nothing else."""
+        shape, ready = kept_in
         request, stored = asked.request, None
         if flags.needs_person:
             stored = self._view.person(asked.project_id, request.distinct_id)
@@ -136,8 +161,8 @@ class FlagAnswers:
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answer = answer_of(flags.answers(reading.context(flags, _NOTHING)))
-        return self._ready.keep(ready, place, stored, answer)
+        answer = shape.of(flags.answers(reading.context(flags, _NOTHING)))
+        return shape.ready.keep(ready, place, stored, answer)
 
 
 class _Reading:
@@ -155,10 +180,9 @@ class _Reading:
         self._project_id, self._request, self._now_ms, _ = asked
         self.unread: dict[str | None, Collection[str] | None] = {}
 
-    def answers(self, flags: CompiledFlags) -> Sequence[Evaluation]:
+    def answers(self, flags: CompiledFlags, keys: Collection[str] | None) -> Sequence[Evaluation]:
         """Answer; what needs something that cannot be read fails, and nothing else."""
-        context = self.context(flags, self.groups(flags))
-        answers = flags.answers(context, self._request.flag_keys)
+        answers = flags.answers(self.context(flags, self.groups(flags)), keys)
         return flags.failing(answers, self.unread) if self.unread else answers
 
     def groups(self, flags: CompiledFlags) -> Mapping[str, str]:

@@ -25,6 +25,7 @@ from . import (
     keys,
     library,
     management,
+    ofrep,
     openapi,
     operations,
     persons,
@@ -44,6 +45,7 @@ SECTIONS = (
         # Before the addresses of single flags, which some of them would be taken for.
         (*flags.routes, *definitions.routes, *flag_evaluations.routes),
     ),
+    Section("OpenFeature", "Its remote evaluation protocol, OFREP 0.3.", ofrep.routes),
     Section(
         "posthog-js",
         "What posthog-js asks for besides.",

@@ -6,11 +6,14 @@ from .capture_v1 import CaptureHeaders, parse_capture_v1, results
 from .events import CapturedEvent, Merge, MergeRule, PersonChange
 from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
+from .ofrep import INVALID_CONTEXT, TARGETING_KEY_MISSING, read_ofrep_request
 from .plain_flags import read_flags_request
 from .runtime import request_runtime
 from .times import unix_ms
 
 __all__ = [
+    "INVALID_CONTEXT",
+    "TARGETING_KEY_MISSING",
     "TOKEN_NAMES",
     "CaptureHeaders",
     "Captured",
@@ -29,6 +32,7 @@ __all__ = [
     "parse_capture_v1",
     "parse_flags_request",
     "read_flags_request",
+    "read_ofrep_request",
     "rejection",
     "request_runtime",
     "results",
