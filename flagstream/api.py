@@ -13,6 +13,7 @@ from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
 from flagstream.routes.table import add_health, add_routes, always
 from flagstream.settings import Settings
+from flagstream.streams import Streams
 
 
 async def own_metrics() -> bytes:
@@ -39,6 +40,7 @@ class Services:
     reader: ports.TopicReader
     view: ports.StateView
     catalog: ports.Catalog
+    changes: ports.ChangeSource
     progress: ports.Progress
     admission: ports.Admission
     projects: ports.Projects
@@ -131,5 +133,17 @@ def create_app(services: Services) -> web.Application:
             json_depth=services.settings.max_json_depth,
         ),
     )
+    streams = app[keys.STREAMS] = Streams(
+        services.changes,
+        services.catalog,
+        services.view,
+        services.is_ready,
+        max_per_project=services.settings.max_streams_per_project,
+    )
+
+    async def end_streams(_: web.Application) -> None:
+        await streams.end()
+
+    app.on_shutdown.append(end_streams)
     add_routes(app, services.is_ready)
     return app

@@ -96,6 +96,7 @@ def services(
         reader=reader,
         view=reads.state,
         catalog=reads.catalog,
+        changes=reads.changes,
         progress=reads.progress,
         admission=reads.progress,
         projects=StaticProjects(default_project(settings)),

@@ -93,6 +93,10 @@ MERGES_REFUSED = Counter(
 DEAD_LETTERS = Counter("flagstream_dead_letters", "Records that could not be folded.", ["table"])
 LAG_CHANGES = Gauge("flagstream_lag_changes", "Records that are written and not yet folded.")
 LAG_SECONDS = Gauge("flagstream_lag_seconds", "Age of the oldest record that is not yet folded.")
+STREAMS = Gauge("flagstream_streams", "Streams of changes that are open.")
+STREAMS_DROPPED = Counter(
+    "flagstream_streams_dropped", "Streams that were ended because their clients did not read them."
+)
 API_PROCESSES = Gauge("flagstream_api_processes", "API processes that answer requests.")
 API_PROCESS_EXITS = Counter(
     "flagstream_api_process_exits", "Times that an API process ended without having been asked to."

@@ -3,6 +3,7 @@
 from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
 from .context import group_key_text, group_properties, person_properties
+from .differences import Difference, differences
 from .evaluation import Basis, Evaluation, EvaluationContext, Kind, Reason
 from .flag_set import FlagSet
 from .lint import Lint, lint
@@ -20,6 +21,7 @@ __all__ = [
     "CompiledFlags",
     "CompiledProject",
     "Definitions",
+    "Difference",
     "Evaluation",
     "EvaluationContext",
     "FlagDefinition",
@@ -33,6 +35,7 @@ __all__ = [
     "Steps",
     "compile_flags",
     "compile_project",
+    "differences",
     "finished",
     "group_key_text",
     "group_properties",

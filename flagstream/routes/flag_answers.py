@@ -140,7 +140,7 @@ class FlagAnswers:
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        context = _group_context(flags, group_type, group_key, (stored or _NOTHING, named))
+        context = flags.group_context(group_type, group_key, stored or _NOTHING, named)
         answer = shape.of(flags.group_flags(group_type).answers(context))
         return shape.ready.keep(ready, place, stored, answer)
 
@@ -281,20 +281,3 @@ def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
         if kind not in _COMPARABLE or type(known) is not kind or known != value:
             return False
     return True
-
-
-def _group_context(
-    flags: CompiledFlags,
-    group_type: str,
-    group_key: str | None,
-    properties: tuple[Mapping[str, Any], Mapping[str, Any]],
-) -> EvaluationContext:
-    """Make the context of one group, of its properties as stored and as named."""
-    if group_key is None:
-        return EvaluationContext(distinct_id="")
-    names = flags.group_names.get(group_type, ())
-    return EvaluationContext(
-        distinct_id="",
-        groups={group_type: group_key},
-        group_properties={group_type: group_properties(*properties, group_key, names)},
-    )

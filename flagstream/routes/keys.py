@@ -19,6 +19,7 @@ from flagstream.ports import (
     Warnings,
 )
 from flagstream.settings import Settings
+from flagstream.streams import Streams
 
 from .flag_answers import FlagService
 
@@ -26,6 +27,7 @@ SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
 FLAGS = web.AppKey("flags", FlagService)
+STREAMS = web.AppKey("streams", Streams)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.

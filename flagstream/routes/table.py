@@ -31,6 +31,7 @@ from . import (
     persons,
     projects,
     remote_config,
+    streams,
 )
 from .errors import guarded, not_allowed, not_found
 from .pages import API_ROOTS
@@ -61,6 +62,7 @@ SECTIONS = (
         "Group types and groups.",
         (*groups.routes, *group_changes.routes, *group_properties.routes, *group_activity.routes),
     ),
+    Section("Changes", "Told at once, over connections that stay open.", streams.routes),
     Section("Persons", "Persons, by any of their ids.", persons.routes),
     Section("Operations", "For who runs it.", (*operations.routes, *health.routes)),
     Section("This document", "As JSON, and as a page.", openapi.routes),

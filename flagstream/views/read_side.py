@@ -1,7 +1,7 @@
 """The read side of a process, put together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +9,7 @@ from flagstream.ports import LogReader
 from flagstream.settings import Settings
 from flagstream.topics import Table
 
+from .announcing import Announcer
 from .catalog import StoredCatalog
 from .follower import Follower, Following, ended, has_failed
 from .layout import FORMAT
@@ -26,6 +27,7 @@ class Readers:
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        changes: Implements :class:`flagstream.ports.ChangeSource`.
         is_compiled: Whether the catalog holds all definitions.
     """
 
@@ -36,6 +38,7 @@ class Readers:
             active_groups_ttl_days=settings.active_groups_ttl_days,
         )
         self.catalog = StoredCatalog(store)
+        self.changes = Announcer(self.catalog)
         self.is_compiled = False
 
     async def compile(self) -> None:
@@ -44,18 +47,27 @@ class Readers:
         await self.catalog.refresh()
         self.is_compiled = True
 
-    async def changed(self, stale: Iterable[bytes], projects: Iterable[int]) -> None:
+    async def changed(
+        self,
+        stale: Iterable[bytes],
+        projects: Collection[int],
+        replaced: Mapping[bytes, bytes | None],
+    ) -> None:
         """
         Take in a change of the store.
 
         Args:
             stale: Keys under which decoded objects may be cached.
             projects: Whose definitions or group types changed.
+            replaced: What was stored of the groups that changed, by key.
         """
         self.state.drop(stale)
         self.catalog.mark(projects)
-        if projects and self.is_compiled:
+        if not self.is_compiled:
+            return
+        if projects:
             await self.catalog.refresh()
+        self.changes.announce(stale, projects, replaced)
 
 
 class FollowedViews:
@@ -139,11 +151,13 @@ class ReadSide(FollowedViews):
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        changes: Implements :class:`flagstream.ports.ChangeSource`.
     """
 
     def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
         self._readers = Readers(settings, store)
         self.state, self.catalog = self._readers.state, self._readers.catalog
+        self.changes = self._readers.changes
         super().__init__(settings, Watermarks.of(settings), reader, store, self._tell)
 
     @classmethod
@@ -168,7 +182,7 @@ class ReadSide(FollowedViews):
         return self._readers.is_compiled and super().is_ready
 
     async def _tell(self, merge: Merge) -> None:
-        await self._readers.changed(merge.stale, merge.projects)
+        await self._readers.changed(merge.stale, merge.projects, merge.replaced)
 
 
 async def open_store(settings: Settings) -> ViewStore:

@@ -9,6 +9,7 @@ from tests.fakes.log import FakeLog
 from tests.fakes.views import (
     FakeAdmission,
     FakeCatalog,
+    FakeChanges,
     FakeDeadLetters,
     FakeDefinitionsLog,
     FakeProjects,
@@ -26,6 +27,7 @@ class World:
 
     catalog: FakeCatalog = field(default_factory=lambda: FakeCatalog("company", "project"))
     view: FakeView = field(default_factory=FakeView)
+    changes: FakeChanges = field(default_factory=FakeChanges)
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
     admission: FakeAdmission = field(default_factory=FakeAdmission)
     warnings: FakeWarnings = field(default_factory=FakeWarnings)
@@ -43,6 +45,7 @@ class World:
             reader=self.topics,
             view=self.view,
             catalog=self.catalog,
+            changes=self.changes,
             progress=self.log,
             admission=self.admission,
             projects=projects or FakeProjects(),
