@@ -9,6 +9,7 @@ from flagstream import ports, telemetry
 from flagstream.ingest import Continuity, Ingest
 from flagstream.management import Management, Turn, alone
 from flagstream.routes import keys
+from flagstream.routes.channels import Channels
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
 from flagstream.routes.table import add_health, add_routes, always
@@ -31,6 +32,7 @@ class Services:
         is_ready: Whether recovered and caught up; until then everything but health answers 503.
         is_alive: False where only a new start helps.
         clock_ms: Unix milliseconds now.
+        channel_key: Encrypts the addresses of streams; the same in all processes of a server.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
     """
@@ -49,6 +51,7 @@ class Services:
     seen: ports.SeenEvents
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
+    channel_key: bytes
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
     is_alive: Callable[[], bool] = always
@@ -132,6 +135,8 @@ def create_app(services: Services) -> web.Application:
             body_bytes=services.settings.max_event_body_bytes,
             json_depth=services.settings.max_json_depth,
         ),
+        channels=Channels(services.channel_key),
+        public_url=services.settings.public_url.rstrip("/"),
     )
     streams = app[keys.STREAMS] = Streams(
         services.changes,

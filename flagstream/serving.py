@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hashlib
 import logging
 import os
 import signal
@@ -90,6 +91,7 @@ def services(
     seen: SeenEvents,
 ) -> Services:
     """Put together what HTTP needs, over views and log."""
+    project = default_project(settings)
     return Services(
         settings=settings,
         sink=sink,
@@ -99,12 +101,13 @@ def services(
         changes=reads.changes,
         progress=reads.progress,
         admission=reads.progress,
-        projects=StaticProjects(default_project(settings)),
+        projects=StaticProjects(project),
         dead_letters=DeadLetterBox(reader, sink),
         warnings=WarningSamples(),
         seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,
+        channel_key=hashlib.sha256(b"flagstream channels " + project.secret_key.encode()).digest(),
     )
 
 

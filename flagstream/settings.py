@@ -30,6 +30,7 @@ class Settings(BaseModel):
 
     Attributes:
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
+        public_url: Of this server, as clients know it; empty where their own address for it does.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
         api_processes: How many answer requests beside the one that folds; 0 where it does both.
         role: ``worker`` folds and answers nothing but how it is, ``api`` answers and folds nothing.
@@ -51,6 +52,7 @@ class Settings(BaseModel):
     secret_key: SecretStr = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     posthog_js_dir: str = ""
+    public_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
     role: Annotated[Literal["all", "worker", "api"], Field(validate_default=True)] = "all"

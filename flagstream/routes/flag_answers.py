@@ -15,11 +15,12 @@ from flagstream.flags import (
     person_properties,
 )
 from flagstream.ingest import Continuity
-from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView
+from flagstream.ports import Catalog, Person, Place, Projects, ProjectSnapshot, StateView
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
 from . import ofrep_items
+from .channels import Channels
 from .position import CatchUp
 from .ready_answers import Answer, Answers, ReadyAnswers, Shape, answer_of, joined
 
@@ -90,6 +91,22 @@ class FlagAnswers:
         """Answer all flags in the shape of OFREP, likewise, in parts by what they look at."""
         return self._parts(asked, self._ofrep)
 
+    def sources(self, asked: Asked) -> tuple[Collection[Place], Collection[tuple[int, str]]]:
+        """Name the groups, and the ids of the person, that an answer follows from."""
+        project_id, request = asked.project_id, asked.request
+        snapshot = self._catalog.project(project_id)
+        flags = self.visible(snapshot, asked)
+        try:
+            groups = _Reading(self._view, snapshot, asked).groups(flags)
+            person = self._view.person(project_id, request.distinct_id)
+        except UnavailableError:
+            groups, person = request.groups, None
+        ids = {request.distinct_id, *(() if person is None else person.distinct_ids)}
+        return (
+            {(project_id, each, groups[each]) for each in flags.group_types if each in groups},
+            {(project_id, each) for each in ids},
+        )
+
     def _parts(self, asked: Asked, shape: Shape) -> Sequence[Answer]:
         try:
             return self._ready_parts(asked, shape)
@@ -108,7 +125,8 @@ class FlagAnswers:
         groups, ready = reading.groups(flags), shape.ready.of(flags)
         parts = [
             self._of_group((shape, ready), flags, group_type, groups.get(group_type), asked)
-            for group_type in flags.group_types
+            # By their indexes, so that all processes have the same order.
+            for group_type in flags.group_names
         ]
         of_person, others = flags.person_flags, flags.other_flags
         if of_person.keys:
@@ -261,7 +279,12 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagService:
-    """All that a flag request needs, so that it is looked up once."""
+    """
+    All that a flag request needs, so that it is looked up once.
+
+    Attributes:
+        public_url: Of this server, without a slash at its end; "" where clients know it.
+    """
 
     answers: FlagAnswers
     catalog: Catalog
@@ -270,6 +293,8 @@ class FlagService:
     projects: Projects
     clock_ms: Callable[[], int]
     limits: Limits
+    channels: Channels
+    public_url: str
 
 
 def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:

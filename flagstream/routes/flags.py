@@ -230,7 +230,7 @@ def _flags(query: _Query, answers: FlagAnswers, asked: Asked) -> _Members:
 
 
 def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
-    flags, has_failed, _ = answers.v2(asked)
+    flags, has_failed, *_ = answers.v2(asked)
     if not flags:
         return [*_NO_FLAGS]
     members = [*flags]

@@ -1,8 +1,11 @@
 """OpenFeature's remote evaluation protocol (OFREP): one flag for servers, all of them for pages."""
 
+import asyncio
+from collections.abc import Sequence
 from functools import lru_cache, wraps
 from hashlib import blake2b
-from typing import NamedTuple
+from time import monotonic
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import hdrs, web
@@ -15,7 +18,7 @@ from flagstream.errors import (
     RequestError,
     UnauthenticatedError,
 )
-from flagstream.openapi import Access, Answer, described
+from flagstream.openapi import Access, Answer, Parameter, described
 from flagstream.ports import Project, Projects, ProjectSnapshot
 from flagstream.wire import (
     INVALID_CONTEXT,
@@ -31,12 +34,19 @@ from .auth import bearer
 from .bodies import read_rest
 from .flag_answers import Asked, FlagService, Limits
 from .position import POSITION
+from .ready_answers import Answer as Part
 from .responses import Handler, client_route, is_known, json_headers
 from .shapes import ofrep as shapes
 
 _X_API_KEY = istr("X-API-Key")
 _FLAG_NOT_FOUND = "flag_not_found"
 _SMALL_BYTES = 2048  # up to which a body is remembered as it was read
+_TOLD = "flagConfigEtag"
+# Longer than a change takes from one process or node to the next.
+_BEHIND_S, _LOOK_S = 0.25, 0.01
+# How long a page that nobody looks at keeps its stream; the protocol's default.
+_INACTIVITY_DELAY_S = 120
+STREAM_PATH = "/ofrep/v1/stream"
 _CODES = {code: code.upper() for code in (INVALID_CONTEXT, TARGETING_KEY_MISSING, _FLAG_NOT_FOUND)}
 
 
@@ -46,14 +56,14 @@ class _Question(NamedTuple):
 
     Attributes:
         is_secret: With a secret key.
-        digest: Of the body.
+        body: Without what it was wrapped in.
     """
 
     service: FlagService
     snapshot: ProjectSnapshot
     asked: Asked
     is_secret: bool
-    digest: bytes
+    body: bytes
 
 
 def _refusing(handler: Handler) -> Handler:
@@ -107,6 +117,9 @@ async def one(request: web.Request) -> web.Response:
     Answer(None, status=304, headers={str(hdrs.ETAG): "The same."}),
     *shapes.REFUSALS,
     access=Access.TOKEN_OR_KEY,
+    parameters=[
+        Parameter(name=_TOLD, shape=str, text="The tag that a stream has told of."),
+    ],
     body=shapes.ASKED,
 )
 @_refusing
@@ -117,18 +130,52 @@ async def every(request: web.Request) -> web.Response:
     ``ETag`` is of the request and of all that it is answered from.
     """
     question = await _question(request)
-    parts = question.service.answers.ofrep(question.asked)
-    digest = blake2b(question.digest, digest_size=ofrep_items.DIGEST_BYTES)
-    for part in parts:
-        digest.update(part.digest)
-    etag = digest.hexdigest()
-    if is_known(request, etag):
+    service, asked = question.service, question.asked
+    address = service.channels.write(asked.project_id, question.body, asked.runtime, asked.now_ms)
+    seed = blake2b(question.body).hexdigest() if address is None else address
+    parts = service.answers.ofrep(asked)
+    etag = ofrep_items.etag(seed, parts)
+    known = is_known(request, etag)
+    if known and _was_told_of_another(request, etag):
+        # By another process, of what this one is about to learn.
+        parts, etag = await _next(service, asked, seed, etag)
+        known = is_known(request, etag)
+    if known:
         response = web.Response(status=304, headers=_headers(request.headers.get(hdrs.ORIGIN)))
     else:
         members = b",".join([member for part in parts for member in part.members])
-        response = _response(request, b'{"flags":[%b]}' % members)
+        stream = b"" if address is None else _stream(service.public_url, address, etag)
+        response = _response(request, b'{"flags":[%b]%b}' % (members, stream))
     response.headers[hdrs.ETAG] = f'"{etag}"'
     return response
+
+
+def _was_told_of_another(request: web.Request, etag: str) -> bool:
+    told = request.query.get(_TOLD)
+    return told is not None and told != etag
+
+
+async def _next(
+    service: FlagService, asked: Asked, seed: str, etag: str
+) -> tuple[Sequence[Part], str]:
+    """Wait for an answer with another tag, for a moment."""
+    deadline_s = monotonic() + _BEHIND_S
+    while True:
+        parts = service.answers.ofrep(asked)
+        now = ofrep_items.etag(seed, parts)
+        if now != etag or monotonic() > deadline_s:
+            return parts, now
+        await asyncio.sleep(_LOOK_S)
+
+
+def _stream(public_url: str, address: str, etag: str) -> bytes:
+    """Encode where a page is told of changes, behind the flags of a bulk answer."""
+    uri = f"{STREAM_PATH}?channel={address}&etag={etag}"
+    where: dict[str, Any] = {"endpoint": {"requestUri": uri}}
+    if public_url:
+        where = {"url": public_url + uri}
+    stream = {"type": "sse", **where, "inactivityDelaySec": _INACTIVITY_DELAY_S}
+    return b',"eventStreams":[%b]' % orjson.dumps(stream)
 
 
 async def _question(request: web.Request) -> _Question:
@@ -138,17 +185,15 @@ async def _question(request: web.Request) -> _Question:
     if not request.content.at_eof():
         raw = await read_rest(request, raw, service.limits.body_bytes)
     read = _read_again if len(raw) <= _SMALL_BYTES else _read
-    asked, digest = read(raw, headers.get(hdrs.CONTENT_ENCODING), service.limits)
+    asked, body = read(raw, headers.get(hdrs.CONTENT_ENCODING), service.limits)
     if (wanted := headers.get(POSITION)) is not None:
         await service.catch_up.to(wanted)
     snapshot = service.catalog.project(project.id)
     if snapshot.settings.is_quota_limited:
         raise QuotaExceededError("The project is over its quota.")
-    runtime = None
-    if snapshot.flags.has_runtimes:
-        runtime = request_runtime("server" if is_secret else None, headers)
+    runtime = request_runtime("server" if is_secret else None, headers)
     whole = Asked(project.id, asked, service.clock_ms(), runtime)
-    return _Question(service, snapshot, whole, is_secret, digest)
+    return _Question(service, snapshot, whole, is_secret, body)
 
 
 def _asking(projects: Projects, request: web.Request) -> tuple[Project, bool]:
@@ -162,9 +207,10 @@ def _asking(projects: Projects, request: web.Request) -> tuple[Project, bool]:
 
 
 def _read(raw: bytes, content_encoding: str | None, limits: Limits) -> tuple[FlagsRequest, bytes]:
-    digest = blake2b(raw, digest_size=ofrep_items.DIGEST_BYTES).digest()
-    raw = unwrap_body(raw, query={}, content_encoding=content_encoding, max_bytes=limits.body_bytes)
-    return read_ofrep_request(raw, limits.json_depth), digest
+    body = unwrap_body(
+        raw, query={}, content_encoding=content_encoding, max_bytes=limits.body_bytes
+    )
+    return read_ofrep_request(body, limits.json_depth), body
 
 
 # Most clients say the very same again whenever they ask for the same user.

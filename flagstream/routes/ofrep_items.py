@@ -11,7 +11,7 @@ from flagstream.flags import Basis, Evaluation, Kind, Reason
 
 from .ready_answers import Answer
 
-DIGEST_BYTES = 16
+_DIGEST_BYTES = 16
 _REASONS = {
     Reason.SUPER_CONDITION_VALUE: "TARGETING_MATCH",
     Reason.HOLDOUT_CONDITION_VALUE: "SPLIT",
@@ -39,8 +39,18 @@ def item(evaluation: Evaluation) -> bytes:
 def answer(evaluations: Sequence[Evaluation]) -> Answer:
     """Take what a bulk answer holds from evaluations."""
     members = [item(evaluation) for evaluation in evaluations]
-    digest = blake2b(b",".join(members), digest_size=DIGEST_BYTES).digest()
-    return Answer(members, any(evaluation.failed for evaluation in evaluations), digest)
+    digest = blake2b(b",".join(members), digest_size=_DIGEST_BYTES).digest()
+    # A sum, so that it does not matter in which part a flag is.
+    said = sum([hash((each.key, each.value, each.payload, each.failed)) for each in evaluations])
+    return Answer(members, any(each.failed for each in evaluations), digest, said)
+
+
+def etag(seed: str, parts: Sequence[Answer]) -> str:
+    """Make the tag of a bulk answer; *seed* stands for the request."""
+    digest = blake2b(seed.encode(), digest_size=_DIGEST_BYTES)
+    for part in parts:
+        digest.update(part.digest)
+    return digest.hexdigest()
 
 
 def status(evaluation: Evaluation) -> int:

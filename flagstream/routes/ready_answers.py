@@ -21,11 +21,13 @@ class Answer(NamedTuple):
         members: Of the object or list of flags, encoded.
         has_failed: One of the flags could not be judged.
         digest: Of the members; empty in shapes that need none.
+        said: Of what applications are told, and good in this process alone; likewise 0.
     """
 
     members: Sequence[bytes]
     has_failed: bool
     digest: bytes = b""
+    said: int = 0
 
 
 Place = tuple[str | None, str | None, bytes]

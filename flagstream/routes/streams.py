@@ -1,14 +1,19 @@
 """Streams of changes: server-sent events, for as long as a client stays."""
 
+from collections.abc import Callable
+
 from aiohttp import hdrs, web
 
-from flagstream.errors import OverloadedError
-from flagstream.openapi import Answer, Parameter, described
-from flagstream.streams import HEARTBEAT, Connection, Streams
+from flagstream.errors import InvalidRequestError, OverloadedError, UnauthenticatedError
+from flagstream.openapi import Access, Answer, Parameter, described
+from flagstream.streams import HEARTBEAT, Connection, Sight, Streams, Watch
+from flagstream.wire import read_ofrep_request
 
-from . import keys
+from . import keys, ofrep_items
 from .auth import project_of_key
-from .responses import json_headers, route
+from .flag_answers import Asked, FlagService
+from .ofrep import STREAM_PATH
+from .responses import client_route, json_headers, route
 
 _EVENTS = "text/event-stream"
 _HEARTBEAT_S = 15.0
@@ -35,6 +40,51 @@ async def changes(request: web.Request) -> web.StreamResponse:
     finally:
         streams.feed.leave(connection)
         streams.close(connection)
+
+
+@described(
+    STREAM,
+    access=Access.NOTHING,
+    parameters=[
+        Parameter(name="channel", shape=str, text="As a bulk answer names it.", is_required=True),
+        Parameter(name="etag", shape=str, text="Of that answer."),
+        LAST_ID,
+    ],
+    refusals=[OverloadedError, UnauthenticatedError, InvalidRequestError],
+)
+async def refetches(request: web.Request) -> web.StreamResponse:
+    """
+    Tell a page that its flags answer otherwise, and nothing of them: it asks again.
+
+    Its address is in the answer that it got; it is for that context alone, and for a day at least.
+    """
+    service, streams = request.app[keys.FLAGS], request.app[keys.STREAMS]
+    address = request.query.get("channel", "")
+    look, project_id = _look(service, address)
+    connection = streams.open(project_id, lambda: abort(request), is_public=True)
+    try:
+        watch = Watch(connection, look)
+        streams.watches.join(watch, last_id(request) or request.query.get("etag", ""))
+        try:
+            return await written(request, streams, connection)
+        finally:
+            streams.watches.leave(watch)
+    finally:
+        streams.close(connection)
+
+
+def _look(service: FlagService, address: str) -> tuple[Callable[[], Sight], int]:
+    """Make what evaluates the flags of a channel, and tell whose they are."""
+    channel = service.channels.read(address, service.clock_ms())
+    request = read_ofrep_request(channel.body, service.limits.json_depth)
+
+    def look() -> Sight:
+        asked = Asked(channel.project_id, request, service.clock_ms(), channel.runtime)
+        parts = service.answers.ofrep(asked)
+        said = sum(part.said for part in parts)
+        return Sight(ofrep_items.etag(address, parts), said, *service.answers.sources(asked))
+
+    return look, channel.project_id
 
 
 def last_id(request: web.Request) -> str:
@@ -72,4 +122,7 @@ async def written(
     return response
 
 
-routes = route("GET", "/api/stream", changes)
+routes = (
+    *route("GET", "/api/stream", changes),
+    *client_route(["GET"], STREAM_PATH, refetches),
+)

@@ -4,5 +4,14 @@ from .connections import Connection, Connections
 from .events import HEARTBEAT
 from .feed import ChangeFeed
 from .streams import Streams
+from .watches import Sight, Watch
 
-__all__ = ["HEARTBEAT", "ChangeFeed", "Connection", "Connections", "Streams"]
+__all__ = [
+    "HEARTBEAT",
+    "ChangeFeed",
+    "Connection",
+    "Connections",
+    "Sight",
+    "Streams",
+    "Watch",
+]

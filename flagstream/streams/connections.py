@@ -8,13 +8,22 @@ from flagstream.errors import OverloadedError, UnavailableError
 from flagstream.telemetry import STREAMS, STREAMS_DROPPED
 
 MAX_WAITING_BYTES = 256 * 1024
+"""For a backend; to a page little is ever said."""
+_MAX_WAITING_BYTES_OF_PAGES = 4 * 1024
 _RETRY_AFTER_S = 30
 
 
 class Connection:
-    """One client, to which somebody sends while somebody else writes it down the line."""
+    """
+    One client, to which somebody sends while somebody else writes it down the line.
 
-    def __init__(self, project_id: int, abort: Callable[[], None]) -> None:
+    Attributes:
+        is_public: Of a page, or whoever else holds no secret key.
+    """
+
+    def __init__(
+        self, project_id: int, abort: Callable[[], None], *, is_public: bool = False
+    ) -> None:
         """
         Begin.
 
@@ -22,6 +31,8 @@ class Connection:
             abort: Called where the client does not read: whoever writes to it waits in vain.
         """
         self.project_id = project_id
+        self.is_public = is_public
+        self._max_bytes = _MAX_WAITING_BYTES_OF_PAGES if is_public else MAX_WAITING_BYTES
         self._abort = abort
         self._waiting: list[bytes] = []
         self._waiting_bytes = 0
@@ -35,7 +46,7 @@ class Connection:
         self._waiting.append(chunk)
         self._waiting_bytes += len(chunk)
         self._awake.set()
-        if self._waiting_bytes > MAX_WAITING_BYTES:
+        if self._waiting_bytes > self._max_bytes:
             STREAMS_DROPPED.inc()
             self._waiting.clear()
             self.end()
@@ -70,17 +81,19 @@ class Connection:
 
 
 class Connections:
-    """All that are open."""
+    """All that are open; pages take nothing away from backends."""
 
     def __init__(self, max_per_project: int) -> None:
         self._max_per_project = max_per_project
-        self._open: defaultdict[int, set[Connection]] = defaultdict(set)
+        self._open: defaultdict[tuple[int, bool], set[Connection]] = defaultdict(set)
         self._is_over = False
 
     def __len__(self) -> int:
         return sum(map(len, self._open.values()))
 
-    def open(self, project_id: int, abort: Callable[[], None]) -> Connection:
+    def open(
+        self, project_id: int, abort: Callable[[], None], *, is_public: bool = False
+    ) -> Connection:
         """
         Let a client in; :meth:`close` has to follow.
 
@@ -90,22 +103,22 @@ class Connections:
         """
         if self._is_over:
             raise UnavailableError("The server is stopping.", retry_after_s=1)
-        mine = self._open[project_id]
+        mine = self._open[project_id, is_public]
         if len(mine) >= self._max_per_project:
             detail = f"The project has {len(mine)} streams open here, which is as many as it may."
             raise OverloadedError(detail, retry_after_s=_RETRY_AFTER_S)
-        connection = Connection(project_id, abort)
+        connection = Connection(project_id, abort, is_public=is_public)
         mine.add(connection)
         STREAMS.inc()
         return connection
 
     def close(self, connection: Connection) -> None:
         """Forget one that has ended."""
-        mine = self._open[connection.project_id]
-        mine.remove(connection)
+        account = (connection.project_id, connection.is_public)
+        self._open[account].remove(connection)
         STREAMS.dec()
-        if not mine:
-            del self._open[connection.project_id]
+        if not self._open[account]:
+            del self._open[account]
 
     def end(self, *, for_good: bool) -> None:
         """

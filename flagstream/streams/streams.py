@@ -9,6 +9,7 @@ from flagstream.slices import in_slices
 
 from .connections import Connection, Connections
 from .feed import ChangeFeed
+from .watches import Watches
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +25,7 @@ class Streams:
     Attributes:
         connections: That are open.
         feed: Of backends.
+        watches: Of pages.
         is_ready: Whether requests are answered; where not, streams end.
     """
 
@@ -38,6 +40,7 @@ class Streams:
     ) -> None:
         self.connections = Connections(max_per_project)
         self.feed = ChangeFeed(catalog, view)
+        self.watches = Watches()
         self._source = source
         self.is_ready = is_ready
         self._stop: Callable[[], None] | None = None
@@ -45,7 +48,9 @@ class Streams:
         self._rest: asyncio.TimerHandle | None = None
         self._noted = asyncio.Event()
 
-    def open(self, project_id: int, abort: Callable[[], None]) -> Connection:
+    def open(
+        self, project_id: int, abort: Callable[[], None], *, is_public: bool = False
+    ) -> Connection:
         """
         Let a client in, as :meth:`Connections.open`, and take notice of changes from now on.
 
@@ -53,7 +58,7 @@ class Streams:
             OverloadedError: The project has as many streams as it may.
             UnavailableError: The server is stopping.
         """
-        connection = self.connections.open(project_id, abort)
+        connection = self.connections.open(project_id, abort, is_public=is_public)
         if self._rest is not None:
             self._rest.cancel()
             self._rest = None
@@ -84,6 +89,7 @@ class Streams:
 
     def _note(self, changes: Changes) -> None:
         self.feed.note(changes)
+        self.watches.note(changes)
         self._noted.set()
 
     async def _tell(self) -> None:
@@ -96,6 +102,7 @@ class Streams:
                 continue
             try:
                 await in_slices(self.feed.flush())
+                await in_slices(self.watches.flush())
             except Exception:
                 # Whatever one change brings along, the next ones are told.
                 logger.exception("a change was not told")

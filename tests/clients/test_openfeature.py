@@ -5,6 +5,7 @@ import pytest
 from tests.clients.openfeature_sdks import PROGRAMS, Ask, WebClient, ask
 from tests.filters import group_filters
 from tests.server import Server
+from tests.waiting import until
 
 USER = {"targetingKey": "user-1"}
 ACME = {**USER, "groups": {"organization": "acme"}}
@@ -208,3 +209,53 @@ class TestPages:
         assert {200, 304} == set(statuses)
         (changed,) = client.page.evaluate("changes")
         assert {"gold", "split", *CONFIGURATIONS} == set(changed)
+
+    def test_stream(self, server, web):
+        """
+        A page that does not poll learns at once what its organization's flags answer now, and asks
+        nothing else meanwhile; so it does after it says another organization.
+        """
+        arrange(server)
+        client = web(server.url, server.token)
+        asked = []
+        client.page.on("request", lambda request: asked.append(request.method))
+        gold = Ask("boolean", "gold", fallback=False)
+
+        client.start(ACME)
+        until_listening(server, client)
+        assert client.details(gold)["value"]
+        server.set_group("organization", "initech", plan="gold")
+        server.set_group("organization", "acme", plan="free")
+        client.wait_value(gold, value=False)
+        assert 2 == asked.count("POST")
+
+        client.set_context(INITECH)
+        client.wait_value(gold, value=True)
+        until_listening(server, client)
+        server.set_group("organization", "initech", plan="free")
+        client.wait_value(gold, value=False)
+
+    def test_stream_after_a_restart(self, server, web):
+        """
+        A page learns what has changed while the server was away, by its stream alone.
+        """
+        arrange(server)
+        client = web(server.url, server.token)
+        client.start(ACME)
+        until_listening(server, client)
+
+        server.terminate()
+        server.start()
+        server.set_group("organization", "acme", plan="free")
+
+        client.wait_value(Ask("boolean", "gold", fallback=False), value=False)
+
+
+def until_listening(server, client):
+    """Wait until a page's stream, and only one, is open."""
+
+    def is_listening():
+        client.page.wait_for_timeout(0)
+        return "flagstream_streams 1.0" in server.request("GET", "/metrics").body.splitlines()
+
+    until(is_listening, 20)

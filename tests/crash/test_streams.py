@@ -8,14 +8,17 @@ from itertools import count
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from tests.filters import group_filters
-from tests.server import SECRET_KEY
+from tests.ofrep import PATH
+from tests.server import SECRET_KEY, TOKEN
 from tests.sse import EventReader
 from tests.waiting import until
 
 FLAG = "gold-only"
 AUTH = {"Authorization": f"Bearer {SECRET_KEY}"}
+PUBLIC = {"Authorization": f"Bearer {TOKEN}"}
 STREAMS = 20
 """So that each process is all but certain to have some."""
 STOP_S = 4.0
@@ -44,6 +47,24 @@ async def streams(server, number=STREAMS, **headers):
         try:
             assert {200} == {response.status for response in responses}
             yield [EventReader(response) for response in responses]
+        finally:
+            for response in responses:
+                response.close()
+
+
+@asynccontextmanager
+async def page_streams(server, context, number=STREAMS):
+    """Ask for all flags and open the stream that the answer names, each over a new connection."""
+    connector = aiohttp.TCPConnector(limit=0, force_close=True)
+    async with aiohttp.ClientSession(server.url, connector=connector) as session:
+        responses = []
+        try:
+            for _ in range(number):
+                async with session.post(PATH, json={"context": context}, headers=PUBLIC) as answer:
+                    (stream,) = (await answer.json())["eventStreams"]
+                uri = URL(stream["endpoint"]["requestUri"], encoded=True)
+                responses.append(await session.get(uri))
+            yield session, [EventReader(response) for response in responses]
         finally:
             for response in responses:
                 response.close()
@@ -144,3 +165,25 @@ def test_slow_reader(make_server):
 
         until(is_dropped, 60)
         until(lambda: metric(server, "flagstream_streams ") == 0)
+
+
+async def test_pages(server):
+    """
+    Whichever processes a page asks, and is told by, it asks again after a change and gets it.
+    """
+    context = {"targetingKey": "anna", "groups": {"company": "acme"}}
+    async with page_streams(server, context) as (session, readers):
+        for reader in readers:
+            await reader.started()
+        for plan in ("gold", "free") * 3:
+            await asyncio.to_thread(server.set_group, "company", "acme", plan=plan)
+            for reader in readers:
+                before = reader.last_id
+                event = await reader.next()
+                url = f"{PATH}?flagConfigEtag={event.data['etag']}"
+                headers = {**PUBLIC, "If-None-Match": f'"{before}"'}
+                async with session.post(url, json={"context": context}, headers=headers) as answer:
+                    (flag,) = (await answer.json())["flags"]
+
+                assert f'"{event.id}"' == answer.headers["ETag"]
+                assert (plan == "gold") is flag["value"]

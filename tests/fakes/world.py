@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from flagstream.api import Services
 from flagstream.ports import Projects
+from flagstream.routes.channels import KEY_BYTES
 from flagstream.settings import Settings
 from tests.fakes.log import FakeLog
 from tests.fakes.views import (
@@ -54,4 +55,5 @@ class World:
             seen=FakeSeen(),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: NOW_MS,
+            channel_key=bytes(KEY_BYTES),
         )

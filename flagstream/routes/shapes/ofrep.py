@@ -1,8 +1,8 @@
 """OpenFeature's remote evaluation protocol, as its own description has it."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from flagstream.errors import (
     BodyTooLargeError,
@@ -58,10 +58,42 @@ class FlagEvaluation(Struct, kw_only=True):
     metadata: _Metadata
 
 
+class Endpoint(Struct):
+    """
+    Where a stream is.
+
+    Attributes:
+        requestUri: Path and query, at the address that the client knows the server by.
+    """
+
+    request_uri: str = field(name="requestUri")
+
+
+class EventStream(Struct, kw_only=True):
+    """
+    Where changes are told.
+
+    Attributes:
+        url: With `public_url` set; else `endpoint`.
+        inactivityDelaySec: After which a page that nobody looks at ends it.
+    """
+
+    type: Literal["sse"]
+    url: str | UnsetType = UNSET
+    endpoint: Endpoint | UnsetType = UNSET
+    inactivity_delay_s: Annotated[int, Meta(ge=1)] = field(name="inactivityDelaySec")
+
+
 class FlagEvaluations(Struct, kw_only=True):
-    """All flags of somebody."""
+    """
+    All flags of somebody.
+
+    Attributes:
+        eventStreams: Where changes of them are told; not of contexts of more than 2 KiB.
+    """
 
     flags: list[FlagEvaluation]
+    event_streams: list[EventStream] | UnsetType = field(default=UNSET, name="eventStreams")
 
 
 class EvaluationRefusal(Struct, kw_only=True):
