@@ -77,5 +77,5 @@ def _tests(cohort: CohortDefinition) -> Iterable[PropertyFilter]:
 
 def _decisive(definition: FlagDefinition | CohortDefinition | None) -> Mapping[str, Any]:
     """Take from a definition what answers follow from."""
-    members = {} if definition is None else definition.__dict__
+    members: Mapping[str, Any] = {} if definition is None else definition.__dict__
     return {name: value for name, value in members.items() if name not in _FOR_PEOPLE}
