@@ -1,8 +1,14 @@
 """OpenFeature's SDKs with their OFREP providers: for Python, for Node and for pages."""
 
-import pytest
+import contextlib
+import re
 
+import pytest
+from aiohttp import web as aiohttp_web
+
+from tests.clients.answers import PAGE
 from tests.clients.openfeature_sdks import PROGRAMS, Ask, WebClient, ask
+from tests.clients.serving import serving
 from tests.filters import group_filters
 from tests.server import Server
 from tests.waiting import until
@@ -143,6 +149,70 @@ class TestServers:
         assert answer["value"]
         if sdk in NO_VALUE:
             assert ("DISABLED", None) == (answer["reason"], answer["errorCode"])
+
+
+TABLE = PAGE.split("\n## OpenFeature\n")[1]
+REFUSALS = [int(status) for status in re.findall(r"`(\d{3})`", TABLE)]
+
+
+class TestRefusals:
+    @pytest.fixture
+    def refusing(self):
+        """A server that answers nothing but one status; gives its address by that."""
+        with contextlib.ExitStack() as stack:
+            asked = []
+
+            def refusing(status):
+                async def refuse(_):
+                    asked.append(status)
+                    return aiohttp_web.Response(status=status, headers={"Retry-After": "60"})
+
+                app = aiohttp_web.Application()
+                app.router.add_post("/{path:.*}", refuse)
+                return stack.enter_context(serving(app)), asked
+
+            yield refusing
+
+    @pytest.mark.parametrize("status", REFUSALS)
+    @pytest.mark.parametrize("sdk", PROGRAMS)
+    def test_default(self, refusing, sdk, status):
+        """
+        Whatever a backend is refused with, it gives the default; and told to come back later it
+        does not ask meanwhile.
+        """
+        url, asked = refusing(status)
+        questions = [Ask("boolean", "gold", fallback=True, context=ACME)] * 2
+
+        answers = ask(sdk, url, "phc_any", questions)
+
+        assert [True, True] == [answer["value"] for answer in answers]
+        assert (1 if status == 429 else 2) == len(asked)
+
+    @pytest.mark.parametrize("status", REFUSALS)
+    def test_page(self, arranged, web, status):
+        """
+        A page that is refused when it starts gives the default, and later what it has.
+        """
+        gold, asked = Ask("boolean", "gold", fallback=False), []
+
+        def refuse(route):
+            asked.append(status)
+            headers = {"Access-Control-Allow-Origin": "*"}
+            route.fulfill(status=status, headers=headers)
+
+        client = web(arranged.url, arranged.token)
+        client.page.route("**/ofrep/v1/evaluate/**", refuse)
+        assert client.start(ACME) is not None
+        assert not client.details(gold)["value"]
+        client.page.unroute("**/ofrep/v1/evaluate/**")
+        client.start(ACME, pollInterval=50, changeDetection="polling")
+        client.wait_value(gold, value=True)
+        asked.clear()
+        client.page.route("**/ofrep/v1/evaluate/**", refuse)
+        while not asked:
+            client.page.wait_for_timeout(20)
+
+        assert client.details(gold)["value"]
 
 
 class TestPages:
