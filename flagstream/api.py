@@ -7,7 +7,14 @@ from aiohttp import web
 
 from flagstream import ports, telemetry
 from flagstream.ingest import Continuity, Ingest
-from flagstream.management import Management, Turn, alone
+from flagstream.management import (
+    DefinitionsWriter,
+    Management,
+    ProjectManagement,
+    SecretKeyManagement,
+    Turn,
+    alone,
+)
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
@@ -42,6 +49,8 @@ class Services:
     progress: ports.Progress
     admission: ports.Admission
     projects: ports.Projects
+    secret_keys: ports.SecretKeys
+    callers: ports.Callers
     dead_letters: ports.DeadLetters
     warnings: ports.Warnings
     seen: ports.SeenEvents
@@ -86,6 +95,7 @@ def create_app(services: Services) -> web.Application:
     app[keys.PROGRESS] = services.progress
     app[keys.ADMISSION] = services.admission
     app[keys.PROJECTS] = services.projects
+    app[keys.CALLERS] = services.callers
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
     app[keys.IS_READY] = services.is_ready
@@ -100,14 +110,7 @@ def create_app(services: Services) -> web.Application:
         warnings=services.warnings,
         seen=services.seen,
     )
-    app[keys.MANAGEMENT] = Management(
-        services.catalog,
-        services.sink,
-        services.progress,
-        clock_ms=services.clock_ms,
-        wait_timeout_s=services.settings.wait_timeout_s,
-        turn=services.turn,
-    )
+    _add_management(app, services)
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),
         catalog=services.catalog,
@@ -133,3 +136,20 @@ def create_app(services: Services) -> web.Application:
     )
     add_routes(app, services.is_ready)
     return app
+
+
+def _add_management(app: web.Application, services: Services) -> None:
+    writer = DefinitionsWriter(
+        services.catalog,
+        services.sink,
+        services.progress,
+        turn=services.turn,
+        clock_ms=services.clock_ms,
+        wait_timeout_s=services.settings.wait_timeout_s,
+    )
+    clock_ms = services.clock_ms
+    app[keys.MANAGEMENT] = Management(writer, clock_ms=clock_ms)
+    app[keys.PROJECT_MANAGEMENT] = ProjectManagement(
+        writer, services.projects, services.view, clock_ms=clock_ms
+    )
+    app[keys.SECRET_KEYS] = SecretKeyManagement(writer, services.secret_keys, clock_ms=clock_ms)

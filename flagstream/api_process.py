@@ -21,7 +21,7 @@ from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
-from flagstream.serving import listening, run, services, settle
+from flagstream.serving import Log, listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.views import SeenReplica, views_path
 
@@ -54,7 +54,14 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         log = RemoteLog(channel)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
         served = replace(
-            services(settings, reads, lambda: reads.is_ready, log, log, seen),
+            services(
+                settings,
+                reads,
+                lambda: reads.is_ready,
+                Log(log, log),
+                seen,
+                operator_key=welcome.operator_key,
+            ),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
         )

@@ -174,7 +174,7 @@ class QuotaExceededError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """The key is good, and of another project than the one that is asked for."""
+    """The key is good, and lacks the scope, or is of another project than the token."""
 
     status = 403
     type = "authentication_error"
@@ -212,7 +212,10 @@ class BodyTooLargeError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More is coming in than is folded; the client comes back after ``Retry-After``."""
+    """
+    More is coming in than is folded, or unknown keys are tried; the client comes back after
+    ``Retry-After``.
+    """
 
     status = 429
     type = "throttled_error"

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import uvloop
 from aiohttp import web
@@ -20,7 +21,7 @@ from flagstream.api import Services
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError
 from flagstream.ingest import WarningSamples
-from flagstream.keys import StaticProjects, default_project
+from flagstream.keys import KeyRing, masked
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
 from flagstream.routes.protocol import listen
@@ -81,25 +82,49 @@ def spare_the_collector() -> None:
     gc.set_threshold(SPARED_THRESHOLD, 50, 100)
 
 
+class Log(NamedTuple):
+    """How a process writes the log, and how it reads it."""
+
+    sink: RecordSink
+    reader: TopicReader
+
+
 def services(
     settings: Settings,
     reads: ReadSide | ReplicaSide,
     is_ready: Callable[[], bool],
-    sink: RecordSink,
-    reader: TopicReader,
+    log: Log,
     seen: SeenEvents,
+    *,
+    operator_key: str,
 ) -> Services:
-    """Put together what HTTP needs, over views and log."""
+    """
+    Put together what HTTP needs, over views and log.
+
+    Args:
+        operator_key: Of this run, beside the one that is set.
+    """
+    operator_keys = {operator_key: "operator"}
+    if secret_key := settings.secret_key.get_secret_value():
+        operator_keys[secret_key] = masked(secret_key)
     return Services(
         settings=settings,
-        sink=sink,
-        reader=reader,
+        sink=log.sink,
+        reader=log.reader,
         view=reads.state,
         catalog=reads.catalog,
         progress=reads.progress,
         admission=reads.progress,
-        projects=StaticProjects(default_project(settings)),
-        dead_letters=DeadLetterBox(reader, sink),
+        projects=reads.access,
+        secret_keys=reads.access,
+        callers=KeyRing(
+            reads.access,
+            reads.progress,
+            operator_keys=operator_keys,
+            clock_ms=clock_ms,
+            wait_timeout_s=settings.wait_timeout_s,
+        ),
+        dead_letters=DeadLetterBox(log.reader, log.sink),
         warnings=WarningSamples(),
         seen=seen,
         is_ready=is_ready,

@@ -38,8 +38,8 @@ class Settings(BaseModel):
         kafka_certificate_file: PEM of our own certificate and its key; empty for none.
         embedded_fsync: When the embedded log is synced to disk. ``interval`` risks at most
             *embedded_fsync_interval_ms* of acknowledged events on loss of power, none on a crash.
-        project_token: Of the default project; made once and kept in *data_dir* where empty.
-        secret_key: Likewise.
+        project_token: Of the first project; made once and kept in *data_dir* where empty.
+        secret_key: The operator's, of all projects; each run has one of its own besides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import faust
-from pydantic import SecretStr
 
 from flagstream import telemetry
 from flagstream.agents import Folding, register
@@ -19,10 +18,11 @@ from flagstream.api import create_app, create_health_app
 from flagstream.banner import banner, worker_banner
 from flagstream.errors import UnavailableError
 from flagstream.expiry import forget_for_ever
-from flagstream.keys import default_project
+from flagstream.keys import operator_key, project_token
+from flagstream.management import take_over_kept_secret
 from flagstream.ports import Append, Position, RecordSink, TopicPartition
 from flagstream.processes import Feed, Supervisor, WorkerSide
-from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
+from flagstream.serving import Log, clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
@@ -72,7 +72,7 @@ def _watched(settings: Settings, log: OpenLog, app: faust.App, stack: AsyncExitS
 def _banner(settings: Settings, port: int) -> str:
     if settings.role == "worker":
         return worker_banner(settings, port)
-    return banner(settings, default_project(settings).token, port)
+    return banner(settings, project_token(settings), port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,10 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
         log = await stack.enter_async_context(opened(settings))
         if settings.role == "worker":
             yield await _start_worker(settings, log, stack)
-        elif settings.api_processes:
+            return
+        settings = settings.model_copy(update={"project_token": project_token(settings)})
+        await take_over_kept_secret(settings, log.sink, clock_ms)
+        if settings.api_processes:
             yield await _start_processes(settings, log, stack)
         else:
             yield await _start_api(settings, log, stack)
@@ -145,7 +148,12 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
     sink = _TrackedSink(log.sink, reads.progress)
     served = services(
-        settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader, seen
+        settings,
+        reads,
+        lambda: reads.is_ready and reads.progress.is_open,
+        Log(sink, log.reader),
+        seen,
+        operator_key=stack.enter_context(operator_key(settings)),
     )
     if app is not None and settings.broker_url:
         served = replace(served, is_alive=_watched(settings, log, app, stack).is_alive)
@@ -176,7 +184,8 @@ async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitSta
     await _begin(progress, log)
     await views.start()
     side = WorkerSide(log.sink, log.reader, feed)
-    processes = Supervisor(_shared(settings, port), side, feed)
+    key = stack.enter_context(operator_key(settings))
+    processes = Supervisor(settings.model_copy(update={"port": port}), key, side, feed)
     stack.push_async_callback(processes.stop)
     processes.start()
     app = _faust_app(settings, log, feed)
@@ -202,13 +211,6 @@ async def _seen_events(settings: Settings, log: OpenLog, stack: AsyncExitStack) 
     stack.push_async_callback(seen.stop)
     seen.start()
     return seen
-
-
-def _shared(settings: Settings, port: int) -> Settings:
-    """Settle what each process would otherwise find out for itself."""
-    project = default_project(settings)
-    keys = {"project_token": project.token, "secret_key": SecretStr(project.secret_key)}
-    return settings.model_copy(update={"port": port, **keys})
 
 
 async def _begin(progress: Watermarks, log: OpenLog) -> None:

@@ -7,6 +7,7 @@ import click
 import flagstream
 from flagstream.errors import FlagstreamError
 
+from .access import keys, projects
 from .flags import apply, check, export
 from .operations import dead_letters, serve, topics, verify
 
@@ -27,5 +28,5 @@ def main() -> None:
     """Feature flags and group state for B2B products, fed by the event stream."""
 
 
-for _command in (serve, apply, export, check, verify, dead_letters, topics):
+for _command in (serve, apply, export, check, keys, projects, verify, dead_letters, topics):
     main.add_command(_command)

@@ -14,7 +14,8 @@ class Welcome(Struct, frozen=True):
     What an API process reads from its standard input, as JSON, before anything else.
 
     Attributes:
-        settings: All of them, with the port that was found and the keys of the project.
+        settings: All of them, with the port that was found and the first project's token.
+        operator_key: Of this run of the server.
         name: Of this process, for its metrics and its directory.
         descriptor: Of its end of the channel.
         is_first: Listens before the server is ready, so that it tells how it is; the others
@@ -22,6 +23,7 @@ class Welcome(Struct, frozen=True):
     """
 
     settings: Mapping[str, Any]
+    operator_key: str
     name: str
     descriptor: int
     is_first: bool

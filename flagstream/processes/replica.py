@@ -25,6 +25,7 @@ class ReplicaSide:
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
         progress: Implements :class:`flagstream.ports.Progress` and ``Admission``.
         caught_up: Set once everything can be read that the worker had when it was first heard of.
         is_listening: Set by whoever listens for requests.
@@ -41,6 +42,7 @@ class ReplicaSide:
         self._replica = ViewReplica(views_path(settings), own_path)
         self._readers = Readers(settings, self._replica)
         self.state, self.catalog = self._readers.state, self._readers.catalog
+        self.access = self._readers.access
         self.progress = Watermarks.of(settings)
         self.caught_up = asyncio.Event()
         self.is_listening = asyncio.Event()

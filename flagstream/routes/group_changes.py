@@ -16,6 +16,7 @@ from flagstream.errors import (
 )
 from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Position, Project
+from flagstream.state.access import Scope
 from flagstream.state.group_types import MAX_TYPES
 from flagstream.state.groups import GroupUpdate, fold_group
 from flagstream.wire import GroupChange, GroupLine, group_change, group_lines, unwrap_body
@@ -40,6 +41,7 @@ _REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
     Answer(Group, status=201, headers=POSITION_HEADER),
     body=shapes.NEW_GROUP,
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def create_group(request: web.Request) -> web.Response:
     """Make a group that is not known yet."""
@@ -63,6 +65,7 @@ async def create_group(request: web.Request) -> web.Response:
     parameters=NAMED,
     body=Body(shapes.PropertyChange),
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def update_property(request: web.Request) -> web.Response:
     """Set one property of a group."""
@@ -81,6 +84,7 @@ async def update_property(request: web.Request) -> web.Response:
     parameters=NAMED,
     body=Body(shapes.PropertyRemoval),
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def delete_property(request: web.Request) -> web.Response:
     """Remove one property of a group."""
@@ -97,6 +101,7 @@ async def delete_property(request: web.Request) -> web.Response:
     Answer(shapes.LineAnswer, media=shapes.LINES.media, headers=POSITION_HEADER),
     body=shapes.LINES,
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def change_groups(request: web.Request) -> web.Response:
     """

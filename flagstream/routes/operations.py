@@ -9,6 +9,7 @@ from msgspec import Meta
 from flagstream.errors import InvalidRequestError, quote
 from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import DeadLetter
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
@@ -31,6 +32,7 @@ _MAX_REPLAYED = 1_000
             text="How many at most; 100 where it is not given.",
         ),
     ],
+    access=Scope.PROJECT_ADMIN,
 )
 async def list_dead_letters(request: web.Request) -> web.Response:
     """List what could not be folded, oldest first; ``after`` an id goes on behind it."""
@@ -47,7 +49,7 @@ def _document(letter: DeadLetter) -> dict[str, Any]:
     return {**asdict(letter), "value": letter.value.decode("utf-8", "replace")}
 
 
-@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds))
+@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds), access=Scope.PROJECT_ADMIN)
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Fold the dead letters of the named ids once more."""
     project = project_of_key(request)
@@ -62,7 +64,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     return json_response({"replayed": replayed})
 
 
-@described(Answer(shapes.IngestionWarnings))
+@described(Answer(shapes.IngestionWarnings), access=Scope.PROJECT_ADMIN)
 async def list_warnings(request: web.Request) -> web.Response:
     """List samples of refused events, newest first."""
     project = project_of_key(request)

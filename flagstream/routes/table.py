@@ -6,7 +6,7 @@ from itertools import chain
 
 from aiohttp import hdrs, web
 
-from flagstream.openapi import ApiDocument, Section
+from flagstream.openapi import Access, ApiDocument, Section, needs_key, operation_of
 
 from . import (
     absent,
@@ -30,10 +30,12 @@ from . import (
     persons,
     projects,
     remote_config,
+    secret_keys,
 )
+from .auth import authorized
 from .errors import guarded, not_allowed, not_found
 from .pages import API_ROOTS
-from .responses import Handler
+from .responses import Handler, preflight
 from .shapes.common import PATH_PARAMETERS
 
 SECTIONS = (
@@ -52,7 +54,12 @@ SECTIONS = (
     Section(
         "Definitions",
         "Flags, cohorts and settings, as they are changed.",
-        (*projects.routes, *management.routes, *cohorts.routes, *history.routes),
+        (*management.routes, *cohorts.routes, *history.routes),
+    ),
+    Section(
+        "Projects and keys",
+        "Projects with their settings, and the keys to them.",
+        (*projects.routes, *secret_keys.routes),
     ),
     Section(
         "Groups",
@@ -99,8 +106,19 @@ def _add_resource(
         handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
     resource = app.router.add_resource(path)
     for method, handler in handlers.items():
-        resource.add_route(method, guarded(handler, is_ready))
+        resource.add_route(method, guarded(_checked(handler), is_ready))
     resource.add_route(hdrs.METH_ANY, guarded(not_allowed(handlers), is_ready))
+
+
+def _checked(handler: Handler) -> Handler:
+    """
+    Ask for what the handler says that it needs.
+
+    Raises:
+        LookupError: It says nothing.
+    """
+    access = Access.NOTHING if handler is preflight else operation_of(handler).access
+    return authorized(handler, access) if needs_key(access) else handler
 
 
 def always() -> bool:

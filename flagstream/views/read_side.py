@@ -1,7 +1,7 @@
 """The read side of a process, put together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +9,7 @@ from flagstream.ports import LogReader
 from flagstream.settings import Settings
 from flagstream.topics import Table
 
+from .access import StoredAccess
 from .catalog import StoredCatalog
 from .follower import Follower, Following, ended, has_failed
 from .layout import FORMAT
@@ -26,6 +27,7 @@ class Readers:
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
         is_compiled: Whether the catalog holds all definitions.
     """
 
@@ -36,15 +38,17 @@ class Readers:
             active_groups_ttl_days=settings.active_groups_ttl_days,
         )
         self.catalog = StoredCatalog(store)
+        self.access = StoredAccess(store, settings.project_token)
         self.is_compiled = False
 
     async def compile(self) -> None:
         """Compile all definitions of the store."""
+        self.access.load()
         self.catalog.mark_all()
         await self.catalog.refresh()
         self.is_compiled = True
 
-    async def changed(self, stale: Iterable[bytes], projects: Iterable[int]) -> None:
+    async def changed(self, stale: Collection[bytes], projects: Iterable[int]) -> None:
         """
         Take in a change of the store.
 
@@ -53,6 +57,7 @@ class Readers:
             projects: Whose definitions or group types changed.
         """
         self.state.drop(stale)
+        self.access.changed(stale)
         self.catalog.mark(projects)
         if projects and self.is_compiled:
             await self.catalog.refresh()
@@ -139,11 +144,13 @@ class ReadSide(FollowedViews):
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
     """
 
     def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
         self._readers = Readers(settings, store)
         self.state, self.catalog = self._readers.state, self._readers.catalog
+        self.access = self._readers.access
         super().__init__(settings, Watermarks.of(settings), reader, store, self._tell)
 
     @classmethod
