@@ -17,6 +17,7 @@ from flagstream.agents import Folding, register
 from flagstream.agents.folding import FoldProgress
 from flagstream.api import create_app, create_health_app
 from flagstream.banner import banner, worker_banner
+from flagstream.checkpoints import lending
 from flagstream.errors import UnavailableError
 from flagstream.expiry import forget_for_ever
 from flagstream.keys import default_project
@@ -113,6 +114,8 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
     """
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(opened(settings))
+        if log.checkpoint is not None:
+            await stack.enter_async_context(lending(settings.data_dir, log.checkpoint))
         if settings.role == "worker":
             yield await _start_worker(settings, log, stack)
         elif settings.api_processes:

@@ -4,6 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -235,6 +237,17 @@ class Log:
             LogUnavailableError: The log takes no writes now.
         """
         await self._writer.request(Request())
+
+    async def checkpoint(self, directory: Path) -> None:
+        """
+        Write a copy of the log as it is now, which another process can open, in moments.
+
+        It shares its files with the log, so it has to be on the same file system.
+
+        Raises:
+            LogUnavailableError: The disk is full or broken.
+        """
+        await self._writer.beside(partial(self._database.checkpoint, directory))
 
     def post(self, record: NewRecord, written: Callable[[int], None] | None = None) -> None:
         """

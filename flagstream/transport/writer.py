@@ -136,6 +136,13 @@ class Writer:
         self._between.append(callback)
         self._soon()
 
+    async def beside(self, job: Callable[[], None]) -> None:
+        """Do something in a thread during which the database is not opened again."""
+        future = asyncio.get_running_loop().run_in_executor(None, job)
+        self._jobs.add(future)
+        future.add_done_callback(self._jobs.discard)
+        await asyncio.shield(future)
+
     def _soon(self) -> None:
         if "soon" not in self._timers:
             self._timers["soon"] = asyncio.get_running_loop().call_soon(self._flush)

@@ -39,6 +39,8 @@ COMMANDS = [
     "export",
     "check",
     "verify",
+    "backup",
+    "restore",
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
