@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+import flagstream
 from flagstream import telemetry
 from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
@@ -50,7 +51,9 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(taking_in.cancel)
         if await _is_late(welcome, channel, reads):
             await _first(taking_in, channel.closed, reads.caught_up.wait())
+        telemetry.INFO.info({"version": flagstream.__version__, "role": settings.role})
         telemetry.show_lag(reads.progress)
+        telemetry.VIEW_AGE.read = lambda: reads.view_age_s
         log = RemoteLog(channel)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
         served = replace(

@@ -16,6 +16,7 @@ import uvloop
 from aiohttp import web
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from flagstream import telemetry
 from flagstream.api import Services
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError
@@ -23,6 +24,7 @@ from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.routes import keys
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.views import SPARED_THRESHOLD, ReadSide
@@ -129,6 +131,8 @@ async def listening(
     """
     runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
     await runner.setup()
+    telemetry.READY.read = http[keys.IS_READY]
+    telemetry.CONNECTIONS.read = lambda: len(runner.server.connections) if runner.server else 0
     stack.push_async_callback(runner.cleanup)
     try:
         server = await listen(runner, settings.host, settings.port, is_shared=is_shared)

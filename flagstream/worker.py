@@ -12,6 +12,7 @@ from typing import Any
 import faust
 from pydantic import SecretStr
 
+import flagstream
 from flagstream import telemetry
 from flagstream.agents import Folding, register
 from flagstream.agents.folding import FoldProgress
@@ -114,6 +115,7 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
     """
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(opened(settings))
+        _show(settings, log)
         if log.checkpoint is not None:
             await stack.enter_async_context(lending(settings.data_dir, log.checkpoint))
         if settings.role == "worker":
@@ -122,6 +124,14 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
             yield await _start_processes(settings, log, stack)
         else:
             yield await _start_api(settings, log, stack)
+
+
+def _show(settings: Settings, log: OpenLog) -> None:
+    telemetry.INFO.info({"version": flagstream.__version__, "role": settings.role})
+    telemetry.show_disk(settings.data_dir)
+    telemetry.LOG_BYTES.read = log.topic_bytes
+    if log.is_writable is not None:
+        telemetry.LOG_WRITABLE.read = log.is_writable
 
 
 async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
@@ -141,6 +151,7 @@ async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack)
 
 async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
     reads = await ReadSide.open(settings, log.reader)
+    telemetry.VIEW_AGE.read = lambda: reads.view_age_s
     stack.push_async_callback(reads.stop)
     seen = await _seen_events(settings, log, stack)
     await _begin(reads.progress, log)
@@ -173,6 +184,8 @@ async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitSta
     progress = Watermarks.of(settings)
     feed = Feed(progress, lambda: views.is_ready and progress.is_open)
     views = FollowedViews(settings, progress, log.reader, store, feed.changed)
+    telemetry.VIEW_AGE.read = lambda: views.view_age_s
+    telemetry.READY.read = feed.may_open
     stack.push_async_callback(views.stop)
     # Only now: whoever still answers for a worker that was killed ends once the views are opened.
     port = await reserved_port(settings, stack)
@@ -261,7 +274,7 @@ def _faust_app(settings: Settings, log: OpenLog, progress: FoldProgress) -> faus
         epoch=log.epoch,
         progress=progress,
         dead_letters=log.sink,
-        on_dead=lambda table: telemetry.DEAD_LETTERS.labels(table.value).inc(),
+        on_dead=lambda table: telemetry.DEAD_LETTERS.count(table.value),
     )
     for table in Table:
         register(app, table, folding)

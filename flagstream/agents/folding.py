@@ -13,6 +13,7 @@ from faust.types import StreamT
 from faust.types.tuples import Message
 from tenacity import before_sleep_log, retry, wait_fixed
 
+from flagstream import telemetry
 from flagstream.ports import Append, RecordSink
 from flagstream.state.dead_letters import DeadLetter
 from flagstream.state.merge import REDUCERS, Reducer
@@ -102,6 +103,7 @@ async def _fold_message(message: Message, table: Table, states: Any, folding: Fo
         )
         await bury(letter, folding.dead_letters)
         folding.on_dead(table)
+    telemetry.folded(table)
     folding.progress.folded(
         message.topic,
         message.partition,

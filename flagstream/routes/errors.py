@@ -15,7 +15,7 @@ from flagstream.errors import (
     RequestError,
     UnavailableError,
 )
-from flagstream.telemetry import RESPONSES
+from flagstream.telemetry import REFUSALS, RESPONSES
 
 from .responses import Handler, json_response
 
@@ -69,7 +69,8 @@ def not_allowed(methods: Iterable[str]) -> Handler:
 
 
 def error_response(request: web.BaseRequest, error: RequestError) -> web.Response:
-    """Encode an error."""
+    """Encode an error, and count it."""
+    REFUSALS.count(error.code)
     response = json_response(
         {"type": error.type, "code": error.code, "detail": error.detail, "attr": error.attr},
         request=request,

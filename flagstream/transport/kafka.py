@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
+from flagstream.telemetry import LOG_FAILURES
 from flagstream.topics import APP_ID, Topic, partition_of
 
 from . import kafka_offsets  # noqa: F401 -- mends its consumers
@@ -240,6 +241,7 @@ class KafkaSink:
         except MessageSizeTooLargeError as error:
             raise BodyTooLargeError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
+            LOG_FAILURES.inc()
             raise LogUnavailableError(f"Kafka takes no writes: {error!r}") from error
         return [next(events if _is_event(each) else states) for each in appends]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -305,6 +306,14 @@ class Log:
             return
         for partition, kept in bounds.items():
             partition.bounds = kept
+
+    def topic_bytes(self) -> Mapping[str, int]:
+        """Tell how much there is of each topic that is not compacted."""
+        sizes = Counter[str]()
+        for partition in self._partitions.values():
+            if not partition.meta.is_compacted:
+                sizes[partition.topic] += retention.size_bytes(partition)
+        return sizes
 
     def _lowest_committed(self, partition: Partition) -> int | None:
         place = (partition.topic, partition.number)

@@ -31,6 +31,8 @@ class OpenLog:
         faust_settings: For a ``faust.App`` on this log.
         epoch: Of a topic: grows whenever its offsets begin anew.
         checkpoint: Writes a copy of the embedded log; None on Kafka.
+        topic_bytes: How much the embedded log keeps of each topic that it keeps for a time.
+        is_writable: Tells whether the embedded log takes writes; None on Kafka.
     """
 
     faust_settings: Mapping[str, Any]
@@ -38,6 +40,8 @@ class OpenLog:
     reader: LogReader
     epoch: Callable[[str], int]
     checkpoint: Callable[[Path], Awaitable[None]] | None = None
+    topic_bytes: Callable[[], Mapping[str, int]] = dict
+    is_writable: Callable[[], bool] | None = None
 
 
 @asynccontextmanager
@@ -74,6 +78,8 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
             reader=EmbeddedReader(log),
             epoch=log.epoch,
             checkpoint=log.checkpoint,
+            topic_bytes=log.topic_bytes,
+            is_writable=lambda: log.is_available,
         )
     finally:
         await close_log(log)

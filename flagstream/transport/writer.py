@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rocksdict import WriteBatch
 
 from flagstream.errors import LogUnavailableError
+from flagstream.telemetry import LOG_FAILURES
 
 from . import layout
 from .options import LogOptions
@@ -248,6 +249,7 @@ class Writer:
     def fail(self, error: LogUnavailableError) -> None:
         """Refuse everybody who waits, and everybody who comes, until the disk has room again."""
         logger.error("The log takes no writes", extra={"reason": str(error)})
+        LOG_FAILURES.inc()
         self._error = error
         requests, self._requests = self._requests, []
         for request in requests:

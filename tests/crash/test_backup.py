@@ -10,7 +10,8 @@ import pytest
 
 from tests.crash.load import Writer
 from tests.crash.stored import stored_uuids
-from tests.crash.test_failures import GOLD, is_gold, tmpfs
+from tests.crash.test_failures import is_gold, tmpfs
+from tests.filters import group_filters
 from tests.server import Server
 
 WRITERS = 4
@@ -62,7 +63,7 @@ class TestBackup:
         server = make_server(**settings)
         server.start()
         server.set_group("organization", "org:1", plan="gold")
-        server.create_flag("gold", GOLD)
+        server.create_flag("gold", group_filters(plan="gold"))
         load = Load(server)
         time.sleep(BEFORE_S)
         before = load.acknowledged()
@@ -90,23 +91,23 @@ class TestBackup:
 
 
 class TestRequests:
-    def test_go_on(self, gold, tmp_path):
+    def test_go_on(self, gold_server, tmp_path):
         """
         While a backup is copied, flags and events are answered.
         """
-        gold.capture(*({"event": "e", "distinct_id": f"u{n}"} for n in range(2_000)))
+        gold_server.capture(*({"event": "e", "distinct_id": f"u{n}"} for n in range(2_000)))
         done = []
         copying = threading.Thread(
             target=lambda: done.append(
-                gold.cli("backup", tmp_path / "backup", "--max-megabytes-per-s", "0.2")
+                gold_server.cli("backup", tmp_path / "backup", "--max-megabytes-per-s", "0.2")
             )
         )
         copying.start()
         answers = 0
 
         while not done:
-            assert is_gold(gold)
-            gold.capture({"event": "e", "distinct_id": "u"})
+            assert is_gold(gold_server)
+            gold_server.capture({"event": "e", "distinct_id": "u"})
             answers += 1
 
         copying.join()
@@ -114,42 +115,34 @@ class TestRequests:
         assert answers > 10
 
 
-@pytest.fixture
-def gold(server):
-    """A server with a flag for the plan gold, and one organization on it."""
-    server.set_group("organization", "org:1", plan="gold")
-    server.create_flag("gold", GOLD)
-    return server
-
-
 class TestRefused:
-    def test_full_disk(self, gold, tmp_path):
+    def test_full_disk(self, gold_server, tmp_path):
         """
         A backup for which there is no room is refused before it is begun.
         """
         with tmpfs(tmp_path / "small", 32) as small:
-            refused = gold.cli("backup", small / "backup")
+            refused = gold_server.cli("backup", small / "backup")
 
             assert "are free" in refused.stderr
             assert 1 == refused.returncode
             assert [] == list((small / "backup").iterdir())
 
-    def test_stopped_server(self, gold, tmp_path):
+    def test_stopped_server(self, gold_server, tmp_path):
         """
         Without its server a directory can simply be copied, as the message says.
         """
-        gold.terminate()
+        gold_server.terminate()
 
-        refused = gold.cli("backup", tmp_path / "backup")
+        refused = gold_server.cli("backup", tmp_path / "backup")
 
         assert "can be copied as it is" in refused.stderr
         assert not (tmp_path / "backup").exists()
 
-    def test_torn(self, gold, tmp_path):
+    def test_torn(self, gold_server, tmp_path):
         """
         A backup that was torn is refused by the name of the file.
         """
-        assert 0 == gold.cli("backup", tmp_path / "backup").returncode
+        assert 0 == gold_server.cli("backup", tmp_path / "backup").returncode
         torn = max((tmp_path / "backup" / "log").iterdir(), key=lambda path: path.stat().st_size)
         torn.write_bytes(torn.read_bytes()[:-1])
 
