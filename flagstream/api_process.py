@@ -35,7 +35,7 @@ def main() -> None:
     """Answer until SIGTERM or SIGINT, or until the worker is gone for good."""
     welcome = msgspec.json.decode(sys.stdin.buffer.read(), type=Welcome)
     settings = Settings.model_validate(welcome.settings)
-    run(settings, lambda stop: _serve(welcome, settings, stop))
+    run(settings, lambda stop: _serve(welcome, settings, stop), welcome.name)
 
 
 async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> None:

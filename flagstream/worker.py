@@ -23,13 +23,15 @@ from flagstream.errors import UnavailableError
 from flagstream.expiry import forget_for_ever
 from flagstream.keys import default_project
 from flagstream.ports import Append, Position, RecordSink, TopicPartition
-from flagstream.processes import Feed, Supervisor, WorkerSide
+from flagstream.processes import WORKER, Feed, Supervisor, WorkerSide
 from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.views import FollowedViews, Peers, ReadSide, SeenEvents, Watermarks, open_store
 from flagstream.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 _FORGET_INTERVAL_S = 3_600
@@ -42,17 +44,18 @@ def serve(settings: Settings) -> None:
     Raises:
         FlagstreamError: The start is not possible; the message says what to do.
     """
-    if settings.log_level != "debug":
-        # Faust tells every step of every service.
-        for name in ("faust", "mode", "aiokafka", "flagstream.transport"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-    run(settings, lambda stop: _serve(settings, stop))
+    name = WORKER if settings.api_processes else settings.role
+    run(settings, lambda stop: _serve(settings, stop), name)
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with running(settings) as node:
-        sys.stdout.write(_banner(settings, node.port) + "\n")
-        sys.stdout.flush()
+        if settings.log_format == "text":
+            sys.stdout.write(_banner(settings, node.port) + "\n")
+            sys.stdout.flush()
+        else:
+            facts = {"port": node.port, "role": settings.role, "version": flagstream.__version__}
+            logger.info("Ready", extra=facts)
         settle()
         await node.wait(stop)
 

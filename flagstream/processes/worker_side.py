@@ -20,7 +20,7 @@ from .messages import (
     Request,
 )
 
-NAME = "worker"
+WORKER = "worker"
 _METRICS_TIMEOUT_S = 2.0
 
 
@@ -80,4 +80,4 @@ class WorkerSide:
         )
         answered = zip(names, answers, strict=True)
         others = {name: answer for name, answer in answered if isinstance(answer, bytes)}
-        return {NAME: telemetry.exposition(), **others}
+        return {WORKER: telemetry.exposition(), **others}

@@ -89,7 +89,7 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
     if isinstance(error, web.RequestPayloadError):
         return InvalidRequestError("body: expected a whole request, got a torn one")
     if isinstance(error, LogUnavailableError):
-        _log.warning("The log takes no writes", exc_info=error)
+        _log.warning("The log takes no writes", extra={"detail": str(error)})
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
     _log.error("Unexpected error", exc_info=error, extra={"path": request.path})
     return InternalError("Something went wrong here.")

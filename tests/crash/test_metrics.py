@@ -142,7 +142,7 @@ class TestAlerts:
         """
         server = make_server(api_processes=1)
         server.start()
-        pid = int(children_of(server.process.pid)[0])
+        (pid,) = children_of(server)
 
         os.kill(pid, signal.SIGKILL)
 
@@ -153,5 +153,7 @@ def exits(server):
     return value(server, "flagstream_api_process_exits_total") if server.is_ready() else 0
 
 
-def children_of(pid):
-    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+def children_of(server):
+    """Find the processes that a server has started."""
+    pid = server.process.pid
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
