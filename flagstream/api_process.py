@@ -24,6 +24,7 @@ from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
 from flagstream.serving import listening, run, services, settle
 from flagstream.settings import Settings
+from flagstream.tracing import exporting
 from flagstream.views import SeenReplica, views_path
 
 _ORPHANED_S = 10.0
@@ -56,10 +57,12 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         telemetry.VIEW_AGE.read = lambda: reads.view_age_s
         log = RemoteLog(channel)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
+        tracing = await stack.enter_async_context(exporting(settings, welcome.name))
         served = replace(
             services(settings, reads, lambda: reads.is_ready, log, log, seen),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
+            traced=None if tracing is None else tracing.handler,
         )
         await listening(create_app(served), settings, stack, is_shared=True)
         settle()

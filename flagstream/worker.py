@@ -27,6 +27,7 @@ from flagstream.processes import WORKER, Feed, Supervisor, WorkerSide
 from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
+from flagstream.tracing import CarryingSink, Tracing, exporting
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.views import FollowedViews, Peers, ReadSide, SeenEvents, Watermarks, open_store
 from flagstream.watchdog import Watchdog
@@ -44,8 +45,12 @@ def serve(settings: Settings) -> None:
     Raises:
         FlagstreamError: The start is not possible; the message says what to do.
     """
-    name = WORKER if settings.api_processes else settings.role
-    run(settings, lambda stop: _serve(settings, stop), name)
+    run(settings, lambda stop: _serve(settings, stop), _name(settings))
+
+
+def _name(settings: Settings) -> str:
+    """Name this process, as one of several."""
+    return WORKER if settings.api_processes else settings.role
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
@@ -119,14 +124,17 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(opened(settings))
         _show(settings, log)
+        tracing = await stack.enter_async_context(exporting(settings, _name(settings)))
+        if tracing is not None and log.checkpoint is not None:
+            log = replace(log, sink=CarryingSink(log.sink, tracing))
         if log.checkpoint is not None:
             await stack.enter_async_context(lending(settings.data_dir, log.checkpoint))
         if settings.role == "worker":
-            yield await _start_worker(settings, log, stack)
+            yield await _start_worker(settings, log, stack, tracing)
         elif settings.api_processes:
-            yield await _start_processes(settings, log, stack)
+            yield await _start_processes(settings, log, stack, tracing)
         else:
-            yield await _start_api(settings, log, stack)
+            yield await _start_api(settings, log, stack, tracing)
 
 
 def _show(settings: Settings, log: OpenLog) -> None:
@@ -137,13 +145,15 @@ def _show(settings: Settings, log: OpenLog) -> None:
         telemetry.LOG_WRITABLE.read = log.is_writable
 
 
-async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+async def _start_worker(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
+) -> Node:
     progress = Watermarks.of(settings)
     await _begin(progress, log)
     # It has no views that could be behind.
     peers = asyncio.create_task(Peers(log.reader, progress, lambda *_: True).run(), name="peers")
     stack.callback(peers.cancel)
-    app = _faust_app(settings, log, progress)
+    app = _faust_app(settings, log, progress, tracing)
     watchdog = _watched(settings, log, app, stack)
     health = create_health_app(lambda: bool(app.tables.actives_ready), watchdog.is_alive)
     port = await listening(health, settings, stack)
@@ -152,18 +162,22 @@ async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack)
     return Node(port=port, app=app)
 
 
-async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+async def _start_api(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
+) -> Node:
     reads = await ReadSide.open(settings, log.reader)
     telemetry.VIEW_AGE.read = lambda: reads.view_age_s
     stack.push_async_callback(reads.stop)
     seen = await _seen_events(settings, log, stack)
     await _begin(reads.progress, log)
     await reads.start()
-    app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
+    app = _faust_app(settings, log, reads.progress, tracing) if settings.role == "all" else None
     sink = _TrackedSink(log.sink, reads.progress)
     served = services(
         settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader, seen
     )
+    if tracing is not None:
+        served = replace(served, traced=tracing.handler)
     if app is not None and settings.broker_url:
         served = replace(served, is_alive=_watched(settings, log, app, stack).is_alive)
     port = await listening(create_app(served), settings, stack)
@@ -181,7 +195,9 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     return Node(port=port, app=app)
 
 
-async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+async def _start_processes(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
+) -> Node:
     store = await open_store(settings)
     seen = await _seen_events(settings, log, stack)
     progress = Watermarks.of(settings)
@@ -198,7 +214,7 @@ async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitSta
     processes = Supervisor(_shared(settings, port), side, feed)
     stack.push_async_callback(processes.stop)
     processes.start()
-    app = _faust_app(settings, log, feed)
+    app = _faust_app(settings, log, feed, tracing)
     stack.push_async_callback(app.stop)
     await app.start()
     await views.ready()
@@ -265,7 +281,9 @@ async def _drain(settings: Settings, progress: Watermarks, log: OpenLog) -> None
             await _backlog_folded(progress, log)
 
 
-def _faust_app(settings: Settings, log: OpenLog, progress: FoldProgress) -> faust.App:
+def _faust_app(
+    settings: Settings, log: OpenLog, progress: FoldProgress, tracing: Tracing | None
+) -> faust.App:
     app = faust.App(
         APP_ID,
         datadir=settings.data_dir.absolute() / "tables",
@@ -278,6 +296,7 @@ def _faust_app(settings: Settings, log: OpenLog, progress: FoldProgress) -> faus
         progress=progress,
         dead_letters=log.sink,
         on_dead=lambda table: telemetry.DEAD_LETTERS.count(table.value),
+        traced=None if tracing is None else tracing.fold,
     )
     for table in Table:
         register(app, table, folding)

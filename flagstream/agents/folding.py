@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -31,6 +31,9 @@ _until_storage_takes_it = retry(
 )
 
 
+FoldMessage = Callable[..., Awaitable[None]]
+
+
 class FoldProgress(Protocol):
     """Who wants to know how far the agents are."""
 
@@ -55,6 +58,7 @@ class Folding:
         epoch: Of a source topic: how often it was created anew.
         dead_letters: Where records go that cannot be folded.
         on_dead: Called with the table of each of them, to be counted.
+        traced: Makes what folds a record tell of it, where that is wanted.
     """
 
     partitions: int
@@ -62,6 +66,7 @@ class Folding:
     progress: FoldProgress
     dead_letters: RecordSink
     on_dead: Callable[[Table], None]
+    traced: Callable[[FoldMessage], FoldMessage] | None = None
 
 
 def register(app: faust.App, table: Table, folding: Folding) -> None:
@@ -73,12 +78,13 @@ def register(app: faust.App, table: Table, folding: Folding) -> None:
     # Recovery joins as the fold does: everybody merges, nobody replaces.
     options = {"join": REDUCERS[table].join}
     states = app.Table(table.value, changelog_topic=changelog, options=options, **raw)
+    fold_message = folding.traced(_fold_message) if folding.traced else _fold_message
 
     @app.agent(source, name=table.value)
     async def fold_records(stream: StreamT[bytes]) -> None:
         slice_end = 0.0
         async for event in stream.events():
-            await _fold_message(event.message, table, states, folding)
+            await fold_message(event.message, table, states, folding)
             if perf_counter() > slice_end:
                 # A backlog would otherwise be folded in one go, and requests would wait for it.
                 await asyncio.sleep(0)
