@@ -54,7 +54,7 @@ class TestJson:
         """
         server = make_server(log_format="json", api_processes=1)
         server.start()
-        (child,) = children_of(server)
+        (child,) = children_of(server.process.pid)
 
         os.kill(child, signal.SIGKILL)
 

@@ -142,7 +142,7 @@ class TestAlerts:
         """
         server = make_server(api_processes=1)
         server.start()
-        (pid,) = children_of(server)
+        (pid,) = children_of(server.process.pid)
 
         os.kill(pid, signal.SIGKILL)
 
@@ -153,7 +153,6 @@ def exits(server):
     return value(server, "flagstream_api_process_exits_total") if server.is_ready() else 0
 
 
-def children_of(server):
-    """Find the processes that a server has started."""
-    pid = server.process.pid
+def children_of(pid):
+    """Find the processes that a process has started."""
     return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
