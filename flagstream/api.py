@@ -18,7 +18,7 @@ from flagstream.management import (
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
-from flagstream.routes.table import add_health, add_routes, always
+from flagstream.routes.table import Traced, add_health, add_routes, always
 from flagstream.settings import Settings
 
 
@@ -39,6 +39,7 @@ class Services:
         clock_ms: Unix milliseconds now.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
+        traced: Makes a handler tell of its requests under a name, where that is wanted.
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Services:
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
     is_alive: Callable[[], bool] = always
+    traced: Traced | None = None
 
 
 def create_health_app(
@@ -134,7 +136,7 @@ def create_app(services: Services) -> web.Application:
             json_depth=services.settings.max_json_depth,
         ),
     )
-    add_routes(app, services.is_ready)
+    add_routes(app, services.is_ready, services.traced)
     return app
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+import flagstream
 from flagstream import telemetry
 from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
@@ -23,6 +24,7 @@ from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
 from flagstream.serving import Log, listening, run, services, settle
 from flagstream.settings import Settings
+from flagstream.tracing import exporting
 from flagstream.views import SeenReplica, views_path
 
 _ORPHANED_S = 10.0
@@ -34,7 +36,7 @@ def main() -> None:
     """Answer until SIGTERM or SIGINT, or until the worker is gone for good."""
     welcome = msgspec.json.decode(sys.stdin.buffer.read(), type=Welcome)
     settings = Settings.model_validate(welcome.settings)
-    run(settings, lambda stop: _serve(welcome, settings, stop))
+    run(settings, lambda stop: _serve(welcome, settings, stop), welcome.name)
 
 
 async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> None:
@@ -50,9 +52,12 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(taking_in.cancel)
         if await _is_late(welcome, channel, reads):
             await _first(taking_in, channel.closed, reads.caught_up.wait())
+        telemetry.INFO.info({"version": flagstream.__version__, "role": settings.role})
         telemetry.show_lag(reads.progress)
+        telemetry.VIEW_AGE.read = lambda: reads.view_age_s
         log = RemoteLog(channel)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
+        tracing = await stack.enter_async_context(exporting(settings, welcome.name))
         served = replace(
             services(
                 settings,
@@ -64,6 +69,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             ),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
+            traced=None if tracing is None else tracing.handler,
         )
         await listening(create_app(served), settings, stack, is_shared=True)
         settle()

@@ -11,6 +11,7 @@ Every error that flagstream raises on purpose.
     │   ├── LogFormatError        the directory was written by a newer flagstream
     │   ├── LogLayoutError        the topics are not those that the states follow from
     │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
+    ├── BackupError               a backup cannot be made, or must not be restored
     ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
         ├── InvalidRequestError   400
@@ -74,6 +75,10 @@ class LogLayoutError(LogError):
 
 class LogUnavailableError(LogError):
     """The log takes no writes at the moment; nothing of the request was acknowledged."""
+
+
+class BackupError(FlagstreamError):
+    """A backup cannot be made where it was asked for, or is not what was made; it says why."""
 
 
 class ViewError(FlagstreamError):

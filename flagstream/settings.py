@@ -29,6 +29,8 @@ class Settings(BaseModel):
     Every setting, with its unit in its name. ``config/flagstream.toml`` describes each.
 
     Attributes:
+        otlp_endpoint: Of a collector of traces, ``http://host:4318``; empty for none.
+        trace_sample_ratio: Of requests, in ``0`` to ``1``.
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
         api_processes: How many answer requests beside the one that folds; 0 where it does both.
@@ -50,6 +52,9 @@ class Settings(BaseModel):
     project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
     secret_key: SecretStr = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     posthog_js_dir: str = ""
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""

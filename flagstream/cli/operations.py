@@ -1,4 +1,4 @@
-"""``serve``, ``verify``, ``dead-letters``, ``topics``: running a server and looking after it."""
+"""``serve``, ``verify``, ``backup``, ``dead-letters``, ``topics``: a server and its care."""
 
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,49 @@ def verify(config: Path | None, **options: Any) -> None:
     if report.differences:
         raise click.exceptions.Exit(1)
     click.echo("Log, tables and views are equal.")
+
+
+@click.command(epilog=example("flagstream backup /backups/monday --data /var/lib/flagstream"))
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@storage_options
+@broker_option
+@click.option(
+    "--max-megabytes-per-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=50,
+    show_default=True,
+    help="How fast it is written.",
+)
+def backup(
+    directory: Path, config: Path | None, max_megabytes_per_s: float, **options: Any
+) -> None:
+    """
+    Copy all that a running server has acknowledged into DIRECTORY.
+
+    On the server's machine, by a user who may open its data directory. DIRECTORY is made, or is
+    empty; it holds what is secret.
+    """
+    settings = read_settings(config, **options)
+    from flagstream import backup as backups  # noqa: PLC0415 -- as above
+
+    manifest = backups.back_up(settings, directory, max_bytes_per_s=max_megabytes_per_s * 1e6)
+    click.echo(f"{directory}: {manifest.bytes:,} bytes, as of {manifest.created_at}")
+
+
+@click.command(epilog=example("flagstream restore /backups/monday --data /var/lib/flagstream"))
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@storage_options
+def restore(directory: Path, config: Path | None, **options: Any) -> None:
+    """
+    Make a data directory of the backup in DIRECTORY, for a server that is not running.
+
+    The data directory is made, or is empty. A damaged backup is refused, and nothing is restored.
+    """
+    settings = read_settings(config, **options)
+    from flagstream import backup as backups  # noqa: PLC0415 -- as above
+
+    manifest = backups.restore(directory, settings.data_dir)
+    click.echo(f"{settings.data_dir}: restored as of {manifest.created_at}")
 
 
 @click.group(epilog=example("flagstream dead-letters list"))

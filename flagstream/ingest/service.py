@@ -145,9 +145,9 @@ class Ingest:
         return changes
 
     def _report(self, project_id: int, plan: Plan, time_ms: int) -> None:
-        EVENTS_REJECTED.inc(len(plan.rejections))
         MERGES_REFUSED.inc(len(plan.refused_merges))
         for each in plan.rejections:
+            EVENTS_REJECTED.count(each.field)
             warning = IngestionWarning(
                 time_ms=time_ms, field=each.field, detail=each.detail, event=each.event
             )

@@ -64,9 +64,15 @@ class News(Struct, tag=True, array_like=True, frozen=True):
 
 
 class AppendRecords(Struct, tag=True, array_like=True, frozen=True):
-    """Append as :class:`flagstream.ports.RecordSink` does; answered with the positions."""
+    """
+    Append as :class:`flagstream.ports.RecordSink` does; answered with the positions.
+
+    Attributes:
+        traceparent: Of the request's trace; "" for none.
+    """
 
     appends: Sequence[Append]
+    traceparent: str = ""
 
 
 class ReadBounds(Struct, tag=True, array_like=True, frozen=True):

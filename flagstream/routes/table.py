@@ -1,7 +1,7 @@
 """The table of all routes."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from aiohttp import hdrs, web
@@ -72,7 +72,14 @@ SECTIONS = (
 )
 
 
-def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
+# What is told of requests to some routes, where that is wanted.
+_SPANS = {"capture": capture.routes, "evaluate": flags.routes}
+Traced = Callable[[str, Handler], Handler]
+
+
+def add_routes(
+    app: web.Application, is_ready: Callable[[], bool], traced: Traced | None = None
+) -> None:
     """Serve every resource, and refuse every other path and method."""
     app[keys.API_DOCUMENT] = ApiDocument(
         sections=SECTIONS,
@@ -80,7 +87,17 @@ def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
         parameters=PATH_PARAMETERS,
         always=health.PATHS,
     )
-    _add(app, chain.from_iterable(section.routes for section in SECTIONS), is_ready)
+    routes = chain.from_iterable(section.routes for section in SECTIONS)
+    _add(app, routes if traced is None else _told(routes, traced), is_ready)
+
+
+def _told(routes: Iterable[web.RouteDef], traced: Traced) -> Iterator[web.RouteDef]:
+    names = {id(each): name for name, told in _SPANS.items() for each in told}
+    for each in routes:
+        if id(each) in names and each.method != hdrs.METH_OPTIONS:
+            yield web.RouteDef(each.method, each.path, traced(names[id(each)], each.handler), {})
+        else:
+            yield each
 
 
 def add_health(app: web.Application) -> None:

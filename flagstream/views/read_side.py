@@ -1,8 +1,10 @@
 """The read side of a process, put together."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 from flagstream.ports import LogReader
@@ -94,6 +96,7 @@ class FollowedViews:
         self._peers = Peers(reader, self.progress, follower.is_followed)
         self._has_peers = bool(settings.broker_url)
         self._looking: asyncio.Task[None] | None = None
+        self._ended_s = math.inf
 
     async def start(self) -> None:
         """
@@ -115,6 +118,11 @@ class FollowedViews:
         """Whether the views are complete, followed, and take what follows."""
         return self._following.is_ready
 
+    @property
+    def view_age_s(self) -> float:
+        """How old what requests read is, at most; 0 where it shows all that was acknowledged."""
+        return max(self.progress.view_age_s, monotonic() - self._ended_s)
+
     def sessions(self, after: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the encoded sessions behind a key."""
         return self._store.states(Table.SESSIONS, after)
@@ -134,6 +142,7 @@ class FollowedViews:
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if has_failed(task):
+            self._ended_s = monotonic()
             self.progress.close()
 
 

@@ -49,6 +49,8 @@ COMMANDS = [
     "projects list",
     "projects archive",
     "projects rotate-token",
+    "backup",
+    "restore",
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
