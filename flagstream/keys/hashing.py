@@ -3,7 +3,9 @@
 import asyncio
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
+
+from flagstream.errors import UnavailableError
 
 # OWASP's least: keys are 256 random bits, which nobody guesses however fast the hash is.
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
@@ -21,7 +23,12 @@ class Hasher:
             return await asyncio.to_thread(_HASHER.hash, encoded(secret))
 
     async def is_right(self, known: str, secret: str) -> bool:
-        """Tell whether a hash is of this key; a hash that cannot be read is of none."""
+        """
+        Tell whether a hash is of this key; what is no hash is of none.
+
+        Raises:
+            UnavailableError: It cannot be computed now, for want of memory.
+        """
         async with self._turn:
             return await asyncio.to_thread(_is_right, known, encoded(secret))
 
@@ -34,5 +41,8 @@ def encoded(secret: str) -> bytes:
 def _is_right(known: str, secret: bytes) -> bool:
     try:
         return _HASHER.verify(known, secret)
-    except (VerificationError, InvalidHashError):
+    except (VerifyMismatchError, InvalidHashError):
         return False
+    except VerificationError:
+        # Not the key's fault, which must not be remembered as wrong.
+        raise UnavailableError("The key cannot be checked now.", retry_after_s=1) from None
