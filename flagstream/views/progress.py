@@ -189,7 +189,8 @@ class Watermarks:
             if topic in _TABLES:
                 place = TopicPartition(topic, partition)
                 self._move(place, appended=offset + 1)
-                self._wait(place, offset, now_s, is_own=True)
+                if self._has_views:
+                    self._partitions[place].freshness.begin(offset, now_s, is_own=True)
 
     def landed(self, key: bytes, position: Position) -> None:
         """Note a record that another process has written and that changes what is under *key*."""
@@ -205,7 +206,7 @@ class Watermarks:
         for place, end in ends.items():
             if place.topic in _TABLES:
                 self._move(place, appended=end)
-                self._wait(place, end - 1, now_s, is_own=False)
+                self._wait(place, end - 1, now_s)
 
     def folded(self, topic: str, partition: int, offset: int, changed_version: int | None) -> None:
         """
@@ -252,7 +253,7 @@ class Watermarks:
             marks = self._marks(place)
             marks.changed = max(marks.changed, changed)
             self._move(place, appended=appended)
-            self._wait(place, appended - 1, monotonic(), is_own=False)
+            self._wait(place, appended - 1, monotonic())
             self._fold(place, folded)
             self._apply(marks, applied)
 
@@ -332,10 +333,11 @@ class Watermarks:
         oldest_s = min((each[0].since_s for each in pending), default=None)
         return 0.0 if oldest_s is None else monotonic() - oldest_s
 
-    def _wait(self, place: TopicPartition, offset: int, now_s: float, *, is_own: bool) -> None:
+    def _wait(self, place: TopicPartition, offset: int, now_s: float) -> None:
+        """Note what others have written, unless it has come as far already."""
         marks = self._partitions[place]
         if self._has_views and not marks.is_visible(offset):
-            marks.freshness.begin(offset, now_s, is_own=is_own)
+            marks.freshness.begin(offset, now_s, is_own=False)
 
     def _marks(self, place: TopicPartition) -> _Partition:
         return self._partitions.setdefault(place, _Partition())
@@ -348,7 +350,8 @@ class Watermarks:
                 _wake(waiter)
             else:
                 insort(marks.unapplied, waiter._replace(mark=marks.changed))
-        if marks.freshness.pending:
+        # Otherwise it waits for the views, which will tell.
+        if marks.changed <= marks.applied and marks.freshness.pending:
             marks.freshness.end(marks.is_visible)
 
     def _apply(self, marks: _Partition, version: int) -> None:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from prometheus_client import REGISTRY
 
+from flagstream import telemetry
 from flagstream.ports import Position, TopicPartition
 from flagstream.settings import Settings
 from flagstream.topics import Table, Topic
@@ -139,3 +140,19 @@ class TestLags:
 
         changes = {table.value: lag for table, (lag, _) in marks.lags().items()}
         assert dict.fromkeys(Table, 0) | {"groups": 2, "sessions": 1} == changes
+
+    def test_agent_that_stands_still(self):
+        """
+        FlagstreamLagging: the oldest record of an agent that folds nothing grows older.
+        """
+        now_ms = [1_000]
+        marks = Watermarks(max_lag_changes=10, max_lag_s=2.0, clock_ms=lambda: now_ms[0])
+        telemetry.show_lag(marks)
+        marks.appended([Position(GROUPS, 0, 0)])
+
+        now_ms[0] += 15_000
+
+        lag_s = {"agent": "groups"}
+        assert 15 == REGISTRY.get_sample_value("flagstream_lag_seconds", lag_s)
+        show(marks, 0)
+        assert 0 == REGISTRY.get_sample_value("flagstream_lag_seconds", lag_s)
