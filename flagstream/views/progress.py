@@ -318,7 +318,8 @@ class Watermarks:
 
     def lags(self) -> Mapping[Table, tuple[int, float]]:
         """Tell the same by table: records, and the age of the oldest."""
-        now_ms, lags = self._clock_ms(), dict.fromkeys(Table, (0, 0.0))
+        now_ms = self._clock_ms()
+        lags: dict[Table, tuple[int, float]] = dict.fromkeys(Table, (0, 0.0))
         for place in self._lagging:
             marks, table = self._partitions[place], _TABLES[place.topic]
             changes, oldest_s = lags[table]
