@@ -5,6 +5,7 @@ Started by :class:`flagstream.processes.Supervisor`, which writes on its standar
 """
 
 import asyncio
+import mmap
 import socket
 import sys
 from collections.abc import Awaitable
@@ -21,6 +22,7 @@ from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
+from flagstream.rates import SHARED_BYTES, Rates
 from flagstream.serving import listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.views import SeenReplica, views_path
@@ -52,9 +54,12 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             await _first(taking_in, channel.closed, reads.caught_up.wait())
         telemetry.show_lag(reads.progress)
         log = RemoteLog(channel)
+        shared = mmap.mmap(welcome.rates, SHARED_BYTES)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
+        alone = services(settings, reads, lambda: reads.is_ready, log, log, seen)
         served = replace(
-            services(settings, reads, lambda: reads.is_ready, log, log, seen),
+            alone,
+            rates=Rates(settings, alone.warnings, shared),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
         )

@@ -25,6 +25,7 @@ Every error that flagstream raises on purpose.
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
+        │   └── RateLimitError
         └── UnavailableError      503
 """
 
@@ -120,6 +121,8 @@ class InvalidFieldError(InvalidRequestError):
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f"{field}: expected {expected}, got {quote(got)}", attr=field)
+        self.expected = expected
+        self.got = got
 
 
 class InvalidEventError(InvalidFieldError):
@@ -215,8 +218,12 @@ class OverloadedError(RequestError):
     """More is coming in than is folded; the client comes back after ``Retry-After``."""
 
     status = 429
-    type = "throttled_error"
+    type = "validation_error"
     code = "rate_limit_exceeded"
+
+
+class RateLimitError(OverloadedError):
+    """The project sends or asks for more than its limit; ``attr`` names the setting."""
 
 
 class UnavailableError(RequestError):

@@ -19,13 +19,14 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from flagstream.api import Services
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import SettingsError
-from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.rates import Rates
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.views import SPARED_THRESHOLD, ReadSide
+from flagstream.warning_log import WarningLog
 
 _HANDOVER_S = 2.0
 
@@ -90,6 +91,7 @@ def services(
     seen: SeenEvents,
 ) -> Services:
     """Put together what HTTP needs, over views and log."""
+    warnings = WarningLog(reader, sink, clock_ms=clock_ms)
     return Services(
         settings=settings,
         sink=sink,
@@ -100,7 +102,8 @@ def services(
         admission=reads.progress,
         projects=StaticProjects(default_project(settings)),
         dead_letters=DeadLetterBox(reader, sink),
-        warnings=WarningSamples(),
+        warnings=warnings,
+        rates=Rates(settings, warnings),
         seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,

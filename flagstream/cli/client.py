@@ -3,8 +3,11 @@
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from time import sleep
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote as quote_path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -12,6 +15,7 @@ from flagstream.errors import FlagstreamError, quote
 from flagstream.state.definitions import Kind
 
 _TIMEOUT_S = 30
+_MAX_WAIT_S = 60
 _PAGE = 1_000
 _PATHS = {Kind.FLAG: "feature_flags", Kind.COHORT: "cohorts"}
 Document = dict[str, Any]
@@ -19,6 +23,19 @@ Document = dict[str, Any]
 
 class ServerError(FlagstreamError):
     """The server refused a request or was not reached; the message says which and why."""
+
+
+class _LimitedError(Exception):
+    """
+    The project has used up its rate, which many changes in a row do.
+
+    Attributes:
+        wait_s: After which it has not.
+    """
+
+    def __init__(self, error: HTTPError) -> None:
+        wait = error.headers.get("Retry-After") or ""
+        self.wait_s = min(int(wait) if wait.isdecimal() else 1, _MAX_WAIT_S)
 
 
 class Client:
@@ -71,9 +88,27 @@ class Client:
         replayed: int = self._request("POST", "dead_letters/replay/", {"ids": ids})["replayed"]
         return replayed
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+    def warnings(self, project: str) -> Iterator[Document]:
+        """Read what was cut, dropped or refused of what clients sent to a project."""
+        yield from self._request("GET", "ingestion_warnings/", project=project)["results"]
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        project: str = "@current",
+    ) -> Document:
+        while True:
+            try:
+                return self._answer(method, f"{quote_path(project)}/{path}", body)
+            except _LimitedError as error:
+                sleep(error.wait_s)
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Document:
         request = Request(  # noqa: S310 -- the constructor allows only HTTP
-            f"{self._url}/api/projects/@current/{path}",
+            f"{self._url}/api/projects/{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={
@@ -85,6 +120,8 @@ class Client:
             with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 -- as above
                 document: Document = json.load(response)
         except HTTPError as error:
+            if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+                raise _LimitedError(error) from None
             raise ServerError(f"{self._url} answered {error.code}: {_detail(error)}") from None
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)

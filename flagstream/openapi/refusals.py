@@ -10,6 +10,7 @@ from flagstream.errors import (
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
     RequestError,
     UnauthenticatedError,
     UnavailableError,
@@ -74,7 +75,7 @@ def _refusing(place: Place, *, waits: bool) -> Iterator[type[RequestError]]:
     if said.access is not Access.NOTHING:
         yield UnauthenticatedError
     if said.access is Access.SECRET_KEY:
-        yield ForbiddenError
+        yield from (ForbiddenError, OverloadedError)
         if "{project}" in place.path:
             yield NotFoundError
     if said.body is not None:

@@ -17,6 +17,7 @@ class Welcome(Struct, frozen=True):
         settings: All of them, with the port that was found and the keys of the project.
         name: Of this process, for its metrics and its directory.
         descriptor: Of its end of the channel.
+        rates: Descriptor of the memory in which all of them count what they let in.
         is_first: Listens before the server is ready, so that it tells how it is; the others
             would be no use by then.
     """
@@ -24,6 +25,7 @@ class Welcome(Struct, frozen=True):
     settings: Mapping[str, Any]
     name: str
     descriptor: int
+    rates: int
     is_first: bool
 
 

@@ -9,6 +9,7 @@ from flagstream.ports import Project, Projects
 from . import keys
 
 CURRENT = "@current"
+_COUNTED = web.RequestKey("is_counted", bool)
 _SHOWN_CHARS = 4
 _LONG_CHARS = 20
 
@@ -21,6 +22,7 @@ def project_of_key(request: web.Request) -> Project:
         UnauthenticatedError: The key is missing or unknown, or the token is.
         ForbiddenError: The token is of another project.
         NotFoundError: The path names another project.
+        RateLimitError: The project has used up its rate of such requests.
     """
     project = request.app[keys.PROJECTS].by_secret_key(bearer(request))
     if project is None:
@@ -30,7 +32,16 @@ def project_of_key(request: web.Request) -> Project:
         known_project(request.app[keys.PROJECTS], token)
         raise ForbiddenError("The secret key and the token are not of the same project.")
     _check_path(request, project)
+    _count(request, project)
     return project
+
+
+def _count(request: web.Request, project: Project) -> None:
+    """Count a request for its project, once however often its key is read."""
+    if _COUNTED not in request:
+        request[_COUNTED] = True
+        settings = request.app[keys.CATALOG].project(project.id).settings
+        request.app[keys.RATES].api.take(project.id, settings.max_api_requests_per_s)
 
 
 def editor_of(request: web.Request) -> Editor:

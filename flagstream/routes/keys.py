@@ -18,7 +18,9 @@ from flagstream.ports import (
     TopicReader,
     Warnings,
 )
+from flagstream.rates import Rates
 from flagstream.settings import Settings
+from flagstream.wire import EventLimits
 
 from .flag_answers import FlagService
 
@@ -26,6 +28,8 @@ SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
 FLAGS = web.AppKey("flags", FlagService)
+EVENT_LIMITS = web.AppKey("event_limits", EventLimits)
+RATES = web.AppKey("rates", Rates)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from flagstream.api import Services
 from flagstream.ports import Projects
+from flagstream.rates import Rates
 from flagstream.settings import Settings
 from tests.fakes.log import FakeLog
 from tests.fakes.views import (
@@ -32,6 +33,7 @@ class World:
     topics: FakeLog = field(default_factory=lambda: FakeLog(partitions=3))
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
+    now_s: float = 1_000.0
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view)
@@ -48,6 +50,7 @@ class World:
             projects=projects or FakeProjects(),
             dead_letters=self.dead_letters,
             warnings=self.warnings,
+            rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s),
             seen=FakeSeen(),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: NOW_MS,

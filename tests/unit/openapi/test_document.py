@@ -93,8 +93,8 @@ class TestOperation:
             ({"access": Access.NOTHING}, "GET", "/health", set()),
             ({"access": Access.NOTHING}, "GET", "/things", {"503"}),
             ({"access": Access.PUBLIC_TOKEN}, "GET", "/things", {"401", "503"}),
-            ({}, "GET", "/{project}", {"401", "403", "404", "503"}),
-            ({"refusals": [ConflictError]}, "GET", "/a", {"401", "403", "409", "503"}),
+            ({}, "GET", "/{project}", {"401", "403", "404", "429", "503"}),
+            ({"refusals": [ConflictError]}, "GET", "/a", {"401", "403", "409", "429", "503"}),
             (
                 {"access": Access.NOTHING, "body": Body(Thing)},
                 "POST",
