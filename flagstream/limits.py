@@ -24,6 +24,6 @@ MAX_GROUP_TYPES = 5
 MAX_GROUPS_NAMED = 100
 """Groups that one event, or one flag request, names."""
 
-MAX_PROPERTY_NAME_CHARS = 400
+MAX_PROPERTY_NAME_CHARS = 1_000
 MAX_STATE_BYTES = 3_500_000
 """Of a stored group or person: behind what capture lets in, as a record on Kafka has a largest."""

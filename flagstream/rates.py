@@ -4,7 +4,6 @@ import math
 import mmap
 from collections.abc import Callable
 from time import monotonic
-from typing import NamedTuple
 
 from flagstream.errors import RateLimitError
 from flagstream.ports import IngestionWarning, Warnings
@@ -20,20 +19,7 @@ SHARED_BYTES = _KINDS * _SLOTS * 8
 """How much memory the processes of a server share for it."""
 
 
-class Drawn(NamedTuple):
-    """
-    What became of a bucket.
-
-    Attributes:
-        full_s: When it will be full.
-        wait_s: 0 where the tokens were taken; else how long there is not even one.
-    """
-
-    full_s: float
-    wait_s: float
-
-
-def draw(full_s: float, now_s: float, count: int, per_s: float, burst_s: float) -> Drawn:
+def draw(full_s: float, now_s: float, count: int, per_s: float, burst_s: float) -> float:
     """
     Take *count* tokens from a bucket.
 
@@ -43,26 +29,32 @@ def draw(full_s: float, now_s: float, count: int, per_s: float, burst_s: float) 
     are taken, and what the last batch has beyond one; and nobody is refused who stays below.
 
     Args:
-        full_s: When it will be full, or was.
+        full_s: When it will be full, or was; above 0.
         burst_s: How much it holds, in seconds of *per_s*; at least one token.
+
+    Returns:
+        When it will be full; or below 0, less how long there is not even one.
     """
     missing_s = full_s - now_s if full_s > now_s else 0.0
     token_s = 1.0 / per_s
-    short_s = missing_s + token_s - (max(token_s, burst_s))
+    short_s = missing_s + token_s - max(burst_s, token_s)
     if short_s > _ROUNDED_S:
-        return Drawn(full_s, short_s)
-    return Drawn(now_s + missing_s + count * token_s, 0.0)
+        return -short_s
+    return now_s + missing_s + count * token_s
 
 
 class RateLimit:
     """One kind of what is limited, for all projects."""
 
     def __init__(self, rates: "Rates", number: int, kind: WarningKind, setting: str) -> None:
-        self._rates = rates
         self._first = number * _SLOTS
         self._kind = kind
         self._setting = setting
         self._per_s: float = getattr(rates.settings, setting)
+        self._burst_s = rates.settings.rate_burst_s
+        self._full_s = rates.full_s
+        self._warnings = rates.warnings
+        self._clock_s = rates.clock_s
 
     def take(self, project_id: int, own_per_s: float | None, count: int = 1) -> None:
         """
@@ -77,18 +69,18 @@ class RateLimit:
         per_s = self._per_s if own_per_s is None else own_per_s
         if not per_s:
             return
-        rates, slot = self._rates, self._first + project_id % _SLOTS
-        drawn = draw(rates.full_s[slot], rates.clock_s(), count, per_s, rates.burst_s)
-        if drawn.wait_s:
-            self._refuse(project_id, per_s, count, drawn.wait_s)
-        rates.full_s[slot] = drawn.full_s
+        full_s, slot = self._full_s, self._first + project_id % _SLOTS
+        drawn_s = draw(full_s[slot], self._clock_s(), count, per_s, self._burst_s)
+        if drawn_s < 0:
+            self._refuse(project_id, per_s, count, -drawn_s)
+        full_s[slot] = drawn_s
 
     def _refuse(self, project_id: int, per_s: float, count: int, wait_s: float) -> None:
         expected = f"at most {per_s:g} a second"
         warning = IngestionWarning(
             kind=self._kind, field=self._setting, expected=expected, got=f"{count} more"
         )
-        self._rates.warnings.add(project_id, warning, count)
+        self._warnings.add(project_id, warning, count)
         raise RateLimitError(
             f"Rate limit exceeded: {self._setting}: expected {expected}, got {count} more",
             attr=self._setting,
@@ -118,7 +110,6 @@ class Rates:
         self.settings = settings
         self.warnings = warnings
         self.clock_s = clock_s
-        self.burst_s = settings.rate_burst_s
         self.full_s = memoryview(shared or mmap.mmap(-1, SHARED_BYTES)).cast("d")
         kinds = WarningKind
         self.events = RateLimit(self, 0, kinds.EVENTS_RATE_LIMITED, "max_events_per_s")

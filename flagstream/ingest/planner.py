@@ -68,6 +68,7 @@ class Planner:
     def __init__(self, seen: SeenEvents, limits: EventLimits) -> None:
         self._seen = seen
         self._limits = limits
+        self._most_brackets = limits.property_depth + _BRACKETS_AROUND
         self._group_types = GroupTypes()
         self._session_maps = SessionMaps()
         self._first_sights = FirstSights()
@@ -132,8 +133,10 @@ class Planner:
         return True
 
     def _plan_event(self, plan: Plan, event: CapturedEvent) -> None:
-        batch = plan.batch
-        event, value = self._encoded(event)
+        batch, value = plan.batch, _encode(event)
+        # As many brackets are needed to be too deep: spares nearly all events the walk.
+        if brackets(value) > self._most_brackets or len(value) > self._limits.event_bytes:
+            event, value = self._bounded(event, value)
         batch.add_event(event.distinct_id, value)
         losses = [*event.losses]
         if event.may_repeat:
@@ -154,19 +157,17 @@ class Planner:
         if losses:
             plan.losses += [(event, loss) for loss in losses]
 
-    def _encoded(self, event: CapturedEvent) -> tuple[CapturedEvent, bytes]:
+    def _bounded(self, event: CapturedEvent, value: bytes) -> tuple[CapturedEvent, bytes]:
         """
-        Encode an event, without properties that are nested too deep.
+        Remove what is nested too deep.
 
         Raises:
             OverLimitError: It is too large.
         """
-        value, limits = _encode(event), self._limits
-        # As many as that are needed to be too deep: spares nearly all events the walk.
-        if brackets(value) > limits.property_depth + _BRACKETS_AROUND:
-            flat = flattened(event, limits.property_depth)
-            if flat is not event:
-                event, value = flat, _encode(flat)
+        limits = self._limits
+        flat = flattened(event, limits.property_depth)
+        if flat is not event:
+            event, value = flat, _encode(flat)
         if len(value) > limits.event_bytes:
             expected, got = f"at most {limits.event_bytes} bytes", f"{len(value)} bytes"
             raise OverLimitError(Loss(WarningKind.EVENT_TOO_LARGE, "event", expected, got))
@@ -175,7 +176,9 @@ class Planner:
     def _plan_groups(
         self, plan: Plan, event: CapturedEvent, named: Mapping[str, str], time_ms: int
     ) -> Sequence[Loss]:
-        batch, groups, losses = plan.batch, dict[str, str](), list[Loss]()
+        batch = plan.batch
+        groups: dict[str, str] = {}
+        losses: list[Loss] = []
         for group_type, key in named.items():
             if self._group_types.is_accepted(batch, group_type, time_ms):
                 groups[group_type] = key

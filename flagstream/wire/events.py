@@ -209,6 +209,8 @@ def _name(value: Any, losses: list[Loss]) -> str:
     if not isinstance(value, str) or not value:
         expected = f"a name of 1 to {MAX_EVENT_NAME_CHARS} characters"
         raise InvalidEventError("event", expected, value)
+    if len(value) <= MAX_EVENT_NAME_CHARS:
+        return value
     return cut(value, MAX_EVENT_NAME_CHARS, WarningKind.EVENT_NAME_CUT, "event", losses)
 
 
@@ -225,8 +227,14 @@ def _distinct_id(values: Sequence[Any], losses: list[Loss]) -> str:
     for value in values:
         if value is None or value == "":
             continue
-        return cut(id_text(value), MAX_ID_CHARS, WarningKind.ID_CUT, "distinct_id", losses)
+        return _bounded_id(id_text(value), "distinct_id", losses)
     raise InvalidEventError("distinct_id", "an id", values[0])
+
+
+def _bounded_id(text: str, field: str, losses: list[Loss]) -> str:
+    if len(text) <= MAX_ID_CHARS:
+        return text
+    return cut(text, MAX_ID_CHARS, WarningKind.ID_CUT, field, losses)
 
 
 def id_text(value: Any) -> str:
@@ -258,7 +266,7 @@ def _session_id(properties: Mapping[str, Any], losses: list[Loss]) -> str | None
     session_id = properties.get("$session_id")
     if not session_id or properties.get("$is_server") or not isinstance(session_id, str):
         return None
-    return cut(session_id, MAX_ID_CHARS, WarningKind.ID_CUT, "properties.$session_id", losses)
+    return _bounded_id(session_id, "properties.$session_id", losses)
 
 
 def _group_change(
@@ -303,8 +311,7 @@ def _merge(
         return None
     member, rule = _MERGES[name]
     value = properties.get(member)
-    text = "" if value is None else id_text(value)
-    other = cut(text, MAX_ID_CHARS, WarningKind.ID_CUT, f"properties.{member}", losses)
+    other = "" if value is None else _bounded_id(id_text(value), f"properties.{member}", losses)
     if other == distinct_id or _is_never_merged(other) or _is_never_merged(distinct_id):
         return None
     return Merge(other, rule, f"properties.{member}")

@@ -1,6 +1,7 @@
 """Everything behind HTTP, faked at the ports, in the hands of a test."""
 
 from dataclasses import dataclass, field
+from time import monotonic
 
 from flagstream.api import Services
 from flagstream.ports import Projects
@@ -23,7 +24,12 @@ NOW_MS = 1_764_000_000_000
 
 @dataclass
 class World:
-    """What a test arranges before it asks."""
+    """
+    What a test arranges before it asks.
+
+    Attributes:
+        now_s: On the monotonic clock, where that is to stand still.
+    """
 
     catalog: FakeCatalog = field(default_factory=lambda: FakeCatalog("company", "project"))
     view: FakeView = field(default_factory=FakeView)
@@ -33,7 +39,7 @@ class World:
     topics: FakeLog = field(default_factory=lambda: FakeLog(partitions=3))
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
-    now_s: float = 1_000.0
+    now_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view)
@@ -50,7 +56,7 @@ class World:
             projects=projects or FakeProjects(),
             dead_letters=self.dead_letters,
             warnings=self.warnings,
-            rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s),
+            rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s or monotonic()),
             seen=FakeSeen(),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: NOW_MS,

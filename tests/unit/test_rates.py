@@ -24,8 +24,9 @@ def drawn(gaps_s, counts, per_s, burst_s):
     """Yield time and count of what is let in."""
     full_s = 0.0
     for now_s, count in zip(accumulate(gaps_s, initial=START_S), counts, strict=False):
-        full_s, wait_s = draw(full_s, now_s, count, per_s, burst_s)
-        if not wait_s:
+        drawn_s = draw(full_s, now_s, count, per_s, burst_s)
+        if drawn_s > 0:
+            full_s = drawn_s
             yield now_s, count
 
 
@@ -61,11 +62,11 @@ class TestDraw:
         Who comes back after the time that was told is let in, and a little before is not.
         """
         full_s = START_S + burst_s + count / per_s
-        wait_s = draw(full_s, START_S, 1, per_s, burst_s).wait_s
+        wait_s = -draw(full_s, START_S, 1, per_s, burst_s)
 
         assert wait_s > 0
-        assert draw(full_s, START_S + wait_s + 1e-6, 1, per_s, burst_s).wait_s == 0
-        assert draw(full_s, START_S + wait_s * 0.99 - 1e-6, 1, per_s, burst_s).wait_s > 0
+        assert draw(full_s, START_S + wait_s + 1e-6, 1, per_s, burst_s) > 0
+        assert draw(full_s, START_S + wait_s * 0.99 - 2e-6, 1, per_s, burst_s) < 0
 
 
 class Arranged:

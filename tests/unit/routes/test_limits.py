@@ -22,7 +22,7 @@ RATES = {
 
 @pytest.fixture
 def world():
-    return World(settings=Settings(**RATES))
+    return World(settings=Settings(**RATES), now_s=1_000)
 
 
 def events(count, token=PROJECT.token):

@@ -165,15 +165,15 @@ class TestProperties:
 
     def test_long_names(self, holder):
         """
-        A property whose name has more than 400 characters is dropped, the one beside it is kept.
+        A property whose name has more than 1,000 characters is dropped, the one beside it is kept.
         """
-        within = only_event(HOLDERS[holder]({WIDE * 400: 1, "a": 1}))
-        over = only_event(HOLDERS[holder]({WIDE * 401: 1, "a": 1}))
+        within = only_event(HOLDERS[holder]({WIDE * 1_000: 1, "a": 1}))
+        over = only_event(HOLDERS[holder]({WIDE * 1_001: 1, "a": 1}))
 
-        assert ({WIDE * 400, "a"}, {"a"}) == (set(held(within, holder)), set(held(over, holder)))
+        assert ({WIDE * 1_000, "a"}, {"a"}) == (set(held(within, holder)), set(held(over, holder)))
         assert [] == within.losses
         ((kind, field, _, got),) = over.losses
-        assert (kind, got) == ("property_name_too_long", "401 characters")
+        assert (kind, got) == ("property_name_too_long", "1001 characters")
         assert f"{holder}.{WIDE * 40}…" == field
 
     @pytest.mark.parametrize("value", [nested(4), [[[[1]]]]])
@@ -194,7 +194,7 @@ class TestRemovals:
         """
         Names of properties that are to be removed are bounded alike.
         """
-        names = ["x" * 401, *map(str, range(6))]
+        names = ["x" * 1_001, *map(str, range(6))]
         event = only_event({"$unset": names})
 
         assert names[1:6] == event.person.unset
@@ -209,9 +209,9 @@ class TestOverTheApi:
         [
             ({"group_key": "k" * 401}, "group_name_too_long"),
             ({"group_properties": named(6)}, "too_many_properties"),
-            ({"group_properties": {"x" * 401: 1}}, "property_name_too_long"),
+            ({"group_properties": {"x" * 1_001: 1}}, "property_name_too_long"),
             ({"set_once": {"a": nested(4)}}, "property_too_deep"),
-            ({"unset": ["x" * 401]}, "property_name_too_long"),
+            ({"unset": ["x" * 1_001]}, "property_name_too_long"),
         ],
     )
     def test_refused(self, members, kind):
