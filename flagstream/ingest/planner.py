@@ -154,8 +154,7 @@ class Planner:
             losses += plan_person_change(batch, event, event.person, time_ms, self._limits)
         elif event.makes_person:
             self._first_sights.plan(batch, event.distinct_id, time_ms)
-        if losses:
-            plan.losses += [(event, loss) for loss in losses]
+        plan.losses += [(event, loss) for loss in losses]
 
     def _bounded(self, event: CapturedEvent, value: bytes) -> tuple[CapturedEvent, bytes]:
         """

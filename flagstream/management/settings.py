@@ -45,6 +45,11 @@ def _is_rate(value: Any) -> bool:
     return isinstance(value, int | float) and type(value) is not bool and 0 <= value <= _MAX_PER_S
 
 
+def _is_rate_of_the_api(value: Any) -> bool:
+    """Tell whether this is a rate by which it can still be changed."""
+    return _is_rate(value) and (not value or value >= 1)
+
+
 def _is_matching_version(value: Any) -> bool:
     return type(value) is int and value in _MATCHING_VERSIONS
 
@@ -58,6 +63,6 @@ _EXPECTED: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "is_quota_limited": ("true or false", _is_bool),
     "max_events_per_s": (_RATE, _is_rate),
     "max_flag_requests_per_s": (_RATE, _is_rate),
-    "max_api_requests_per_s": (_RATE, _is_rate),
+    "max_api_requests_per_s": (f"at least 1, or {_RATE}", _is_rate_of_the_api),
     "max_definition_requests_per_s": (_RATE, _is_rate),
 }

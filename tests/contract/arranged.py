@@ -56,6 +56,11 @@ MEMBERS = {
     "$unset": ["plan"],
     "id": [NEWEST],
     "ids": [["0-0"]],
+    # Or nothing would be answered any more but that it is too much.
+    "max_events_per_s": [0],
+    "max_flag_requests_per_s": [0],
+    "max_api_requests_per_s": [0],
+    "max_definition_requests_per_s": [0],
 }
 
 

@@ -21,6 +21,7 @@ class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
         is_quota_limited: No flag is evaluated; clients are told that the quota is used up.
         max_events_per_s: Instead of the server's limit of this name; null for that one, 0 for no
             limit. The other rates likewise.
+        max_api_requests_per_s: At least 1 where it is a limit, so that it can be changed again.
     """
 
     name: Name | UnsetType = UNSET

@@ -165,6 +165,16 @@ class TestApi:
         assert {200} == asked
         assert (await back.json())["max_events_per_s"] is None
 
+    @pytest.mark.parametrize(("value", "status"), [(0.5, 400), (1, 200), (0, 200), (None, 200)])
+    async def test_nobody_is_shut_out(self, client, value, status):
+        """
+        The API's rate leaves enough to change it again.
+        """
+        body = {"max_api_requests_per_s": value}
+        response = await client.patch("/api/projects/1", json=body, headers=AUTH)
+
+        assert status == response.status
+
     @pytest.mark.parametrize("value", [-1, "5", True, 1e10, [], {}])
     async def test_wrong_rate(self, client, value):
         """
