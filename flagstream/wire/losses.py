@@ -10,7 +10,18 @@ from flagstream.warning_kinds import WarningKind
 from .json_text import is_deeper
 
 Properties = dict[str, Any]
-_NAMES = {str: "text", int: "a number", float: "a number", bool: "a boolean", type(None): "nothing"}
+_SIZED: Mapping[Any, str] = {
+    str: "text of {} characters",
+    list: "a list of {}",
+    dict: "an object of {}",
+}
+_NAMES: Mapping[Any, str] = {
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "nothing",
+}
+_NESTING = (list, dict)
 _MAX_NAMED_CHARS = 40
 
 
@@ -71,17 +82,10 @@ def loss_of(error: InvalidRequestError) -> Loss:
     return Loss(WarningKind.INVALID_EVENT, error.attr or "event", expected, got)
 
 
-def measured(got: object) -> str:
+def measured(got: Any) -> str:
     """Describe a value by its type and size."""
-    match got:
-        case str() if got:
-            return f"text of {len(got)} characters"
-        case list():
-            return f"a list of {len(got)}"
-        case dict():
-            return f"an object of {len(got)}"
-        case _:
-            return "no text" if got == "" else _NAMES.get(type(got), "something else")
+    sized = _SIZED.get(type(got))
+    return _NAMES.get(type(got), "something else") if sized is None else sized.format(len(got))
 
 
 def cut(text: str, limit: int, kind: WarningKind, field: str, losses: list[Loss]) -> str:
@@ -132,12 +136,12 @@ def drop_deep(holders: Mapping[str, Properties], depth: int) -> Sequence[Loss]:
             is looked at by itself.
     """
     inner = [id(holder) for holder in holders.values()]
-    losses = []
+    losses: list[Loss] = []
     for field, properties in holders.items():
         deep = [
             name
             for name, value in properties.items()
-            if isinstance(value, dict | list) and id(value) not in inner and is_deeper(value, depth)
+            if type(value) in _NESTING and id(value) not in inner and is_deeper(value, depth)
         ]
         if deep:
             losses.append(too_deep(deep, field, depth))

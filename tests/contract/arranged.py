@@ -56,11 +56,6 @@ MEMBERS = {
     "$unset": ["plan"],
     "id": [NEWEST],
     "ids": [["0-0"]],
-    # Or nothing would be answered any more but that it is too much.
-    "max_events_per_s": [0],
-    "max_flag_requests_per_s": [0],
-    "max_api_requests_per_s": [0],
-    "max_definition_requests_per_s": [0],
 }
 
 
@@ -121,8 +116,10 @@ def _know_members(schema):
     for name in members:
         _know(members, name, MEMBERS.get(name, ()))
     if not schema.get("additionalProperties", True):
-        # Nothing that is made up is of the present version, or of the very same id.
-        for name in members.keys() & {"version", "id"}:
+        # Nothing that is made up is of the present version, or of the very same id; and with rates
+        # that are made up, nothing would be answered any more but that it is too much.
+        rates = {name for name in members if name.endswith("_per_s")}
+        for name in members.keys() & {"version", "id"} | rates:
             del members[name]
 
 

@@ -241,7 +241,7 @@ def test_many_events():
     ("event", "got"),
     [
         ({"distinct_id": None}, "nothing"),
-        ({"distinct_id": ""}, "no text"),
+        ({"distinct_id": ""}, "text of 0 characters"),
         ({"uuid": "secret"}, "text of 6 characters"),
         ({"uuid": 5}, "a number"),
         ({"properties": [1, 2]}, "a list of 2"),
