@@ -7,12 +7,19 @@ from aiohttp import web
 
 from flagstream import ports, telemetry
 from flagstream.ingest import Continuity, Ingest, Planner
-from flagstream.management import Management, Turn, alone
+from flagstream.management import (
+    DefinitionsWriter,
+    Management,
+    ProjectManagement,
+    SecretKeyManagement,
+    Turn,
+    alone,
+)
 from flagstream.rates import Rates
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
-from flagstream.routes.table import add_health, add_routes, always
+from flagstream.routes.table import Traced, add_health, add_routes, always
 from flagstream.settings import Settings
 from flagstream.wire import EventLimits
 
@@ -34,6 +41,7 @@ class Services:
         clock_ms: Unix milliseconds now.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
+        traced: Makes a handler tell of its requests under a name, where that is wanted.
     """
 
     settings: Settings
@@ -44,6 +52,8 @@ class Services:
     progress: ports.Progress
     admission: ports.Admission
     projects: ports.Projects
+    secret_keys: ports.SecretKeys
+    callers: ports.Callers
     dead_letters: ports.DeadLetters
     warnings: ports.Warnings
     rates: Rates
@@ -53,6 +63,7 @@ class Services:
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
     is_alive: Callable[[], bool] = always
+    traced: Traced | None = None
 
 
 def create_health_app(
@@ -99,6 +110,7 @@ def create_app(services: Services) -> web.Application:
     app[keys.PROGRESS] = services.progress
     app[keys.ADMISSION] = services.admission
     app[keys.PROJECTS] = services.projects
+    app[keys.CALLERS] = services.callers
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
     app.on_cleanup.append(lambda _: services.warnings.close())
@@ -116,14 +128,7 @@ def create_app(services: Services) -> web.Application:
         warnings=services.warnings,
         planner=Planner(services.seen, limits),
     )
-    app[keys.MANAGEMENT] = Management(
-        services.catalog,
-        services.sink,
-        services.progress,
-        clock_ms=services.clock_ms,
-        wait_timeout_s=services.settings.wait_timeout_s,
-        turn=services.turn,
-    )
+    _add_management(app, services)
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),
         catalog=services.catalog,
@@ -149,5 +154,22 @@ def create_app(services: Services) -> web.Application:
         rate=services.rates.flags,
         warnings=services.warnings,
     )
-    add_routes(app, services.is_ready)
+    add_routes(app, services.is_ready, services.traced)
     return app
+
+
+def _add_management(app: web.Application, services: Services) -> None:
+    writer = DefinitionsWriter(
+        services.catalog,
+        services.sink,
+        services.progress,
+        turn=services.turn,
+        clock_ms=services.clock_ms,
+        wait_timeout_s=services.settings.wait_timeout_s,
+    )
+    clock_ms = services.clock_ms
+    app[keys.MANAGEMENT] = Management(writer, clock_ms=clock_ms)
+    app[keys.PROJECT_MANAGEMENT] = ProjectManagement(
+        writer, services.projects, services.view, clock_ms=clock_ms
+    )
+    app[keys.SECRET_KEYS] = SecretKeyManagement(writer, services.secret_keys, clock_ms=clock_ms)

@@ -11,6 +11,7 @@ Every error that flagstream raises on purpose.
     │   ├── LogFormatError        the directory was written by a newer flagstream
     │   ├── LogLayoutError        the topics are not those that the states follow from
     │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
+    ├── BackupError               a backup cannot be made, or must not be restored
     ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
         ├── InvalidRequestError   400
@@ -75,6 +76,10 @@ class LogLayoutError(LogError):
 
 class LogUnavailableError(LogError):
     """The log takes no writes at the moment; nothing of the request was acknowledged."""
+
+
+class BackupError(FlagstreamError):
+    """A backup cannot be made where it was asked for, or is not what was made; it says why."""
 
 
 class ViewError(FlagstreamError):
@@ -177,7 +182,7 @@ class QuotaExceededError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """The key is good, and of another project than the one that is asked for."""
+    """The key is good, and lacks the scope, or is of another project than the token."""
 
     status = 403
     type = "authentication_error"
@@ -215,7 +220,10 @@ class BodyTooLargeError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More is coming in than is folded; the client comes back after ``Retry-After``."""
+    """
+    More is coming in than is folded, or unknown keys are tried; the client comes back after
+    ``Retry-After``.
+    """
 
     status = 429
     type = "validation_error"

@@ -32,6 +32,8 @@ class Settings(BaseModel):
     Every setting, with its unit in its name. ``config/flagstream.toml`` describes each.
 
     Attributes:
+        otlp_endpoint: Of a collector of traces, ``http://host:4318``; empty for none.
+        trace_sample_ratio: Of requests, in ``0`` to ``1``.
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
         api_processes: How many answer requests beside the one that folds; 0 where it does both.
@@ -41,8 +43,8 @@ class Settings(BaseModel):
         kafka_certificate_file: PEM of our own certificate and its key; empty for none.
         embedded_fsync: When the embedded log is synced to disk. ``interval`` risks at most
             *embedded_fsync_interval_ms* of acknowledged events on loss of power, none on a crash.
-        project_token: Of the default project; made once and kept in *data_dir* where empty.
-        secret_key: Likewise.
+        project_token: Of the first project; made once and kept in *data_dir* where empty.
+        secret_key: The operator's, of all projects; each run has one of its own besides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,6 +55,9 @@ class Settings(BaseModel):
     project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
     secret_key: SecretStr = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     posthog_js_dir: str = ""
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""

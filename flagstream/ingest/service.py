@@ -147,8 +147,8 @@ class Ingest:
         return changes
 
     def _report(self, project_id: int, plan: Plan) -> None:
-        EVENTS_REJECTED.inc(len(plan.rejections))
         for each in plan.rejections:
+            EVENTS_REJECTED.count(each.field)
             self._warn(project_id, each.loss, each.name, each.distinct_id, each.uuid)
         for event, loss in plan.losses:
             self._warn(project_id, loss, event.name, event.distinct_id, event.uuid)

@@ -16,7 +16,7 @@ from flagstream.errors import (
     UnavailableError,
 )
 
-from .descriptions import JSON, Access, markdown
+from .descriptions import JSON, Access, markdown, needs_key
 from .places import Place
 from .schemas import Schema
 
@@ -74,7 +74,7 @@ def _refusing(place: Place, *, waits: bool) -> Iterator[type[RequestError]]:
     yield from said.refusals
     if said.access is not Access.NOTHING:
         yield UnauthenticatedError
-    if said.access is Access.SECRET_KEY:
+    if needs_key(said.access):
         yield from (ForbiddenError, OverloadedError)
         if "{project}" in place.path:
             yield NotFoundError

@@ -39,14 +39,16 @@ class Supervisor:
     again.
     """
 
-    def __init__(self, settings: Settings, side: WorkerSide, feed: Feed) -> None:
+    def __init__(self, settings: Settings, operator_key: str, side: WorkerSide, feed: Feed) -> None:
         """
         Prepare.
 
         Args:
-            settings: With the port and the keys as the processes are to use them.
+            settings: With the port and the token as the processes are to use them.
+            operator_key: Of this run of the server.
         """
         self._settings = settings
+        self._operator_key = operator_key
         self._side = side
         self._feed = feed
         self._processes: dict[str, Process] = {}
@@ -126,6 +128,7 @@ class Supervisor:
             process = _spawned(theirs.fileno(), self._rates.fileno())
             welcome = Welcome(
                 settings=self._settings.disclosed(),
+                operator_key=self._operator_key,
                 name=name,
                 descriptor=theirs.fileno(),
                 rates=self._rates.fileno(),

@@ -15,6 +15,7 @@ from flagstream.errors import (
 )
 from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Position, Project
+from flagstream.state.access import Scope
 from flagstream.state.group_types import MAX_TYPES
 from flagstream.state.groups import GroupUpdate, fold_group
 from flagstream.warning_kinds import WarningKind
@@ -47,6 +48,7 @@ _CHANGED = Answer(Group, headers=POSITION_HEADER)
     Answer(Group, status=201, headers=POSITION_HEADER),
     body=shapes.NEW_GROUP,
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def create_group(request: web.Request) -> web.Response:
     """Make a group that is not known yet."""
@@ -72,6 +74,7 @@ async def create_group(request: web.Request) -> web.Response:
     parameters=NAMED,
     body=Body(shapes.PropertyChange),
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def update_property(request: web.Request) -> web.Response:
     """Set one property of a group."""
@@ -90,6 +93,7 @@ async def update_property(request: web.Request) -> web.Response:
     parameters=NAMED,
     body=Body(shapes.PropertyRemoval),
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def delete_property(request: web.Request) -> web.Response:
     """Remove one property of a group."""
@@ -106,6 +110,7 @@ async def delete_property(request: web.Request) -> web.Response:
     Answer(shapes.LineAnswer, media=shapes.LINES.media, headers=POSITION_HEADER),
     body=shapes.LINES,
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def change_groups(request: web.Request) -> web.Response:
     """

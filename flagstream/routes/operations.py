@@ -10,6 +10,7 @@ from flagstream.errors import InvalidFieldError, InvalidRequestError, quote
 from flagstream.management import iso_time
 from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import DeadLetter, WarningSummary
+from flagstream.state.access import Scope
 from flagstream.state.ingestion_warnings import WarningSample
 from flagstream.warning_kinds import ADVICE, WarningKind
 
@@ -35,6 +36,7 @@ _MAX_REPLAYED = 1_000
             text="How many at most; 100 where it is not given.",
         ),
     ],
+    access=Scope.PROJECT_ADMIN,
 )
 async def list_dead_letters(request: web.Request) -> web.Response:
     """List what could not be folded, oldest first; ``after`` an id goes on behind it."""
@@ -51,7 +53,7 @@ def _document(letter: DeadLetter) -> dict[str, Any]:
     return {**asdict(letter), "value": letter.value.decode("utf-8", "replace")}
 
 
-@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds))
+@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds), access=Scope.PROJECT_ADMIN)
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Fold the dead letters of the named ids once more."""
     project = project_of_key(request)
@@ -68,6 +70,7 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
 
 @described(
     Answer(shapes.IngestionWarnings),
+    access=Scope.PROJECT_ADMIN,
     parameters=[
         *PAGING,
         Parameter(name="kind", shape=WarningKind, text="Only warnings of this kind."),

@@ -190,3 +190,55 @@ class TestNodes:
         shutil.rmtree(workers[0].data_dir)
         workers[0].start()
         until(lambda: read(late, position) == (False, True))
+
+
+class TestKeys:
+    async def test_known_to_all(self, apis):
+        """
+        A key that one node has made opens the project at the other, and nothing at either once it
+        is revoked.
+        """
+        one, other = apis
+        wanted = {"label": "tests", "scopes": ["flags:read"]}
+        made = one.api("POST", "keys/", wanted)
+        until(lambda: status(other, made["secret"]) == 200)
+        assert 200 == status(one, made["secret"])
+
+        other.api("DELETE", f"keys/{made['id']}/")
+
+        assert 401 == status(other, made["secret"])
+        until(lambda: status(one, made["secret"]) == 401)
+
+    async def test_projects_at_once(self, apis):
+        """
+        Nodes that make projects at the same time make different ones, which both come to know.
+        """
+        made = await asyncio.gather(
+            *(asyncio.to_thread(make_project, node) for _ in range(4) for node in apis)
+        )
+
+        assert set(range(2, 10)) == {each["id"] for each in made}
+        for node in apis:
+            until(lambda node=node: len(projects(node)) == 9)
+        assert [projects(apis[0])] == [projects(apis[1])]
+
+
+def status(node, secret):
+    """What a node answers who presents a key."""
+    headers = {"Authorization": f"Bearer {secret}"}
+    return node.request("GET", "/api/projects/@current/feature_flags/", headers=headers).status
+
+
+def make_project(node):
+    """Make a project with the operator's key."""
+    headers = {"Authorization": f"Bearer {node.secret_key}"}
+    answer = node.request("POST", "/api/projects/", {"name": "x"}, headers)
+    assert answer.status == 201, answer
+    return answer.body
+
+
+def projects(node):
+    """The tokens of all projects, by number."""
+    headers = {"Authorization": f"Bearer {node.secret_key}"}
+    listed = node.request("GET", "/api/projects/", headers=headers).body["results"]
+    return {each["id"]: each["api_token"] for each in listed}

@@ -1,10 +1,12 @@
-"""Projects with their settings and keys."""
+"""Projects with their settings and public tokens."""
 
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from .common import Bucketing, Id, Name, Page
+from flagstream.openapi import Body
+
+from .common import Bucketing, Id, Name, Page, Time
 
 Rate = Annotated[float, Meta(ge=0, le=1_000_000_000)] | None
 
@@ -36,16 +38,40 @@ class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
     max_definition_requests_per_s: Rate | UnsetType = UNSET
 
 
+class NewProject(SettingsChange, kw_only=True, forbid_unknown_fields=True):
+    """A project to be made; settings that are not named are as they are for all."""
+
+    name: Name
+
+
+NEW_PROJECT = Body(NewProject, example={"name": "Staging"})
+
+
+class OldToken(Struct):
+    """
+    A public token that was replaced.
+
+    Attributes:
+        ends_at: When it stops to be taken.
+    """
+
+    api_token: str
+    ends_at: Time
+
+
 class Project(Struct, kw_only=True):
     """
     A project with its settings.
 
     Attributes:
         api_token: The public token.
+        is_archived: Neither tokens nor keys are taken.
     """
 
     id: Id
     api_token: str
+    old_tokens: list[OldToken]
+    is_archived: bool
     name: str
     bucketing: Bucketing
     remember_active_groups: bool
@@ -60,24 +86,3 @@ class Project(Struct, kw_only=True):
 
 class Projects(Page[Project]):
     """A page of projects."""
-
-
-class Key(Struct, kw_only=True):
-    """
-    A key of a project.
-
-    Attributes:
-        value: Of a secret one its end.
-        reads: What who holds it reads.
-        writes: What who holds it writes.
-    """
-
-    kind: Literal["project_token", "secret_key"]
-    value: str
-    is_masked: bool
-    reads: list[Literal["flags", "everything"]]
-    writes: list[Literal["events", "definitions", "groups", "settings"]]
-
-
-class Keys(Page[Key]):
-    """A page of keys."""
