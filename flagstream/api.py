@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flagstream import ports, telemetry
-from flagstream.ingest import Continuity, Ingest
+from flagstream.ingest import Continuity, Ingest, Planner
 from flagstream.management import (
     DefinitionsWriter,
     Management,
@@ -15,11 +15,13 @@ from flagstream.management import (
     Turn,
     alone,
 )
+from flagstream.rates import Rates
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
 from flagstream.routes.table import Traced, add_health, add_routes, always
 from flagstream.settings import Settings
+from flagstream.wire import EventLimits
 
 
 async def own_metrics() -> bytes:
@@ -54,6 +56,7 @@ class Services:
     callers: ports.Callers
     dead_letters: ports.DeadLetters
     warnings: ports.Warnings
+    rates: Rates
     seen: ports.SeenEvents
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
@@ -79,6 +82,15 @@ def create_health_app(
 _CONTINUITY_WAIT_S = 0.25
 
 
+def _event_limits(settings: Settings) -> EventLimits:
+    return EventLimits(
+        event_bytes=settings.max_event_bytes,
+        properties=settings.max_properties,
+        property_depth=settings.max_property_depth,
+        state_bytes=settings.max_state_bytes,
+    )
+
+
 def create_app(services: Services) -> web.Application:
     """
     Wire the application.
@@ -89,6 +101,7 @@ def create_app(services: Services) -> web.Application:
         client_max_size=services.settings.max_body_bytes,
         handler_args={"auto_decompress": False},
     )
+    limits = _event_limits(services.settings)
     app[keys.SETTINGS] = services.settings
     app[keys.SINK] = services.sink
     app[keys.READER] = services.reader
@@ -100,6 +113,9 @@ def create_app(services: Services) -> web.Application:
     app[keys.CALLERS] = services.callers
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
+    app.on_cleanup.append(lambda _: services.warnings.close())
+    app[keys.RATES] = services.rates
+    app[keys.EVENT_LIMITS] = limits
     app[keys.IS_READY] = services.is_ready
     app[keys.IS_ALIVE] = services.is_alive
     app[keys.METRICS] = services.metrics
@@ -110,7 +126,7 @@ def create_app(services: Services) -> web.Application:
         progress=services.progress,
         sink=services.sink,
         warnings=services.warnings,
-        seen=services.seen,
+        planner=Planner(services.seen, limits),
     )
     _add_management(app, services)
     app[keys.FLAGS] = FlagService(
@@ -135,6 +151,8 @@ def create_app(services: Services) -> web.Application:
             body_bytes=services.settings.max_event_body_bytes,
             json_depth=services.settings.max_json_depth,
         ),
+        rate=services.rates.flags,
+        warnings=services.warnings,
     )
     add_routes(app, services.is_ready, services.traced)
     return app

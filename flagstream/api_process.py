@@ -5,6 +5,7 @@ Started by :class:`flagstream.processes.Supervisor`, which writes on its standar
 """
 
 import asyncio
+import mmap
 import socket
 import sys
 from collections.abc import Awaitable
@@ -22,6 +23,7 @@ from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
+from flagstream.rates import SHARED_BYTES, Rates
 from flagstream.serving import Log, listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.tracing import exporting
@@ -56,17 +58,20 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         telemetry.show_lag(reads.progress)
         telemetry.VIEW_AGE.read = lambda: reads.view_age_s
         log = RemoteLog(channel)
+        shared = mmap.mmap(welcome.rates, SHARED_BYTES)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
         tracing = await stack.enter_async_context(exporting(settings, welcome.name))
+        alone = services(
+            settings,
+            reads,
+            lambda: reads.is_ready,
+            Log(log, log),
+            seen,
+            operator_key=welcome.operator_key,
+        )
         served = replace(
-            services(
-                settings,
-                reads,
-                lambda: reads.is_ready,
-                Log(log, log),
-                seen,
-                operator_key=welcome.operator_key,
-            ),
+            alone,
+            rates=Rates(settings, alone.warnings, shared),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
             traced=None if tracing is None else tracing.handler,

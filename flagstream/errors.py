@@ -26,6 +26,7 @@ Every error that flagstream raises on purpose.
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
+        │   └── RateLimitError
         └── UnavailableError      503
 """
 
@@ -125,6 +126,8 @@ class InvalidFieldError(InvalidRequestError):
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f"{field}: expected {expected}, got {quote(got)}", attr=field)
+        self.expected = expected
+        self.got = got
 
 
 class InvalidEventError(InvalidFieldError):
@@ -223,8 +226,12 @@ class OverloadedError(RequestError):
     """
 
     status = 429
-    type = "throttled_error"
+    type = "validation_error"
     code = "rate_limit_exceeded"
+
+
+class RateLimitError(OverloadedError):
+    """The project sends or asks for more than its limit; ``attr`` names the setting."""
 
 
 class UnavailableError(RequestError):

@@ -10,7 +10,9 @@ from flagstream.state.definitions import Kind
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
+from flagstream.state.ingestion_warnings import WarningSample
 from flagstream.topics import Topic
+from flagstream.warning_kinds import WarningKind
 
 
 class Append(NamedTuple):
@@ -284,6 +286,8 @@ class ProjectSettings:
         property_matching_version: How ``exact`` compares true and false: 1 by truth, where
             whatever is not true is false; 2 by their texts, as everything else.
         is_quota_limited: No flag is evaluated; clients are told that the quota is used up.
+        max_events_per_s: Instead of the server's setting of this name; None for that one, 0 for no
+            limit. The other rates likewise.
     """
 
     name: str = "Default project"
@@ -292,6 +296,10 @@ class ProjectSettings:
     timezone: str = "UTC"
     property_matching_version: int = 1
     is_quota_limited: bool = False
+    max_events_per_s: float | None = None
+    max_flag_requests_per_s: float | None = None
+    max_api_requests_per_s: float | None = None
+    max_definition_requests_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -507,29 +515,61 @@ class DeadLetters(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestionWarning:
+class IngestionWarning(NamedTuple):
     """
-    An event that was refused, as a sample for whoever runs the project.
+    Something that was cut, dropped or refused.
 
     Attributes:
-        field: What was wrong with it, dotted.
-        event: Its beginning as text, cut to a readable length.
+        field: Which, dotted.
+        expected: What would have been taken as it was.
+        got: What came, by its type and size: never a value.
+        event: The name of the event, where it is one.
     """
 
-    time_ms: int
+    kind: WarningKind
     field: str
-    detail: str
-    event: str
+    expected: str
+    got: str
+    event: str | None = None
+    distinct_id: str | None = None
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningSummary:
+    """
+    What was counted of one kind.
+
+    Attributes:
+        count_24h: Within the last day, by whole hours.
+        count: As far back as the log is kept.
+        samples: The newest first.
+    """
+
+    kind: WarningKind
+    count_24h: int
+    count: int
+    first_ms: int
+    last_ms: int
+    samples: Sequence[WarningSample]
 
 
 class Warnings(Protocol):
-    """The latest refused events of each project, in memory."""
+    """What was cut, dropped or refused, by all processes."""
 
-    def add(self, project_id: int, warning: IngestionWarning) -> None:
-        """Keep a sample; the oldest give way."""
+    def add(self, project_id: int, warning: IngestionWarning, count: int = 1) -> None:
+        """Count, and keep a sample of the first."""
         ...
 
-    def latest(self, project_id: int) -> Sequence[IngestionWarning]:
-        """Read the samples that are kept, newest first."""
+    async def summaries(self, project_id: int) -> Sequence[WarningSummary]:
+        """
+        Sum up by kinds, the last seen first.
+
+        Raises:
+            LogUnavailableError: The log cannot be read or written now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what is only in memory."""
         ...

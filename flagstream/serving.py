@@ -21,14 +21,15 @@ from flagstream import logs, telemetry
 from flagstream.api import Services
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import FlagstreamError, SettingsError
-from flagstream.ingest import WarningSamples
 from flagstream.keys import KeyRing, masked
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.rates import Rates
 from flagstream.routes import keys
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.views import SPARED_THRESHOLD, ReadSide
+from flagstream.warning_log import WarningLog
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,7 @@ def services(
     operator_keys = {operator_key: "operator"}
     if secret_key := settings.secret_key.get_secret_value():
         operator_keys[secret_key] = masked(secret_key)
+    warnings = WarningLog(log.reader, log.sink, clock_ms=clock_ms)
     return Services(
         settings=settings,
         sink=log.sink,
@@ -141,7 +143,8 @@ def services(
             wait_timeout_s=settings.wait_timeout_s,
         ),
         dead_letters=DeadLetterBox(log.reader, log.sink),
-        warnings=WarningSamples(),
+        warnings=warnings,
+        rates=Rates(settings, warnings),
         seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,

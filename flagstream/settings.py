@@ -22,6 +22,9 @@ ENVIRONMENT_PREFIX = "FLAGSTREAM_"
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+PerSecond = Annotated[float, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
+# A record on Kafka takes 4 MB, and a dead letter carries another in base64.
+_LARGEST_BYTES = 3_000_000
 
 
 class Settings(BaseModel):
@@ -76,6 +79,15 @@ class Settings(BaseModel):
     max_body_bytes: Bytes = 20_971_520
     max_event_body_bytes: Bytes = 2_097_152
     max_json_depth: Count = 64
+    max_event_bytes: Annotated[int, Field(ge=1, le=_LARGEST_BYTES)] = 1_048_576
+    max_properties: Count = 1_000
+    max_property_depth: Count = 32
+    max_state_bytes: Annotated[int, Field(ge=1, le=_LARGEST_BYTES)] = 1_048_576
+    max_events_per_s: PerSecond = 10_000
+    max_flag_requests_per_s: PerSecond = 10_000
+    max_api_requests_per_s: PerSecond = 200
+    max_definition_requests_per_s: PerSecond = 10
+    rate_burst_s: Seconds = 10
     max_lag_changes: Count = 50_000
     max_lag_s: Seconds = 2.0
     kafka_max_lag_s: Seconds = 30.0

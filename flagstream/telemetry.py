@@ -48,14 +48,14 @@ class Counts(Collector):
         self._counts: dict[object, int] = dict.fromkeys(known, 0)
         REGISTRY.register(self)
 
-    def count(self, value: object) -> None:
-        """Count one; *value* is the label's, of a small closed set."""
+    def count(self, value: object, number: int = 1) -> None:
+        """Count some; *value* is the label's, of a small closed set."""
         try:
-            self._counts[value] += 1
+            self._counts[value] += number
         except KeyError:
             # What is no closed set after all must not fill anybody's disk.
             value = value if len(self._counts) < _MAX_VALUES else _OTHER
-            self._counts[value] = self._counts.get(value, 0) + 1
+            self._counts[value] = self._counts.get(value, 0) + number
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """Yield what was counted, as the registry asks for it."""
@@ -152,6 +152,11 @@ SKIPPED_RECORDS = Counter(
     "flagstream_view_records_skipped",
     "Records that the views could not decode.",
     ["table"],
+)
+INGESTION_WARNINGS = Counts(
+    "flagstream_ingestion_warnings",
+    "What was cut, dropped or refused of what clients send, by kind of warning.",
+    "kind",
 )
 EVENTS_ACCEPTED = Counter("flagstream_events_accepted", "Captured events, retries included.")
 EVENTS_REPEATED = Counter(

@@ -3,6 +3,8 @@
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from time import sleep
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote as quote_path
@@ -14,6 +16,7 @@ from flagstream.state.access import Scope
 from flagstream.state.definitions import Kind
 
 _TIMEOUT_S = 30
+_MAX_WAIT_S = 60
 _PAGE = 1_000
 _PATHS = {Kind.FLAG: "feature_flags", Kind.COHORT: "cohorts"}
 Document = dict[str, Any]
@@ -21,6 +24,19 @@ Document = dict[str, Any]
 
 class ServerError(FlagstreamError):
     """The server refused a request or was not reached; the message says which and why."""
+
+
+class _LimitedError(Exception):
+    """
+    The project has used up its rate, which many changes in a row do.
+
+    Attributes:
+        wait_s: After which it has not.
+    """
+
+    def __init__(self, error: HTTPError) -> None:
+        wait = error.headers.get("Retry-After") or ""
+        self.wait_s = min(int(wait) if wait.isdecimal() else 1, _MAX_WAIT_S)
 
 
 class Client:
@@ -91,6 +107,10 @@ class Client:
         replayed: int = self._request("POST", "dead_letters/replay/", {"ids": ids})["replayed"]
         return replayed
 
+    def warnings(self) -> Iterator[Document]:
+        """Read what was cut, dropped or refused of what clients sent, the last seen first."""
+        return self._pages("ingestion_warnings/")
+
     def secret_keys(self) -> Iterator[Document]:
         """Read all secret keys, the newest first."""
         return self._pages("keys/")
@@ -128,6 +148,13 @@ class Client:
         return self._send(method, f"/api/projects/{self._project}/{path}", body)
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+        while True:
+            try:
+                return self._answer(method, path, body)
+            except _LimitedError as error:
+                sleep(error.wait_s)
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Document:
         request = Request(  # noqa: S310 -- the constructor allows only HTTP
             f"{self._url}{path}",
             method=method,
@@ -141,6 +168,8 @@ class Client:
             with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 -- as above
                 document: Document = json.load(response)
         except HTTPError as error:
+            if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+                raise _LimitedError(error) from None
             raise ServerError(f"{self._url} answered {error.code}: {_detail(error)}") from None
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)

@@ -9,7 +9,7 @@ from flagstream.errors import FlagstreamError
 
 from .access import keys, projects
 from .flags import apply, check, export
-from .operations import backup, dead_letters, restore, serve, topics, verify
+from .operations import backup, dead_letters, restore, serve, topics, verify, warnings
 
 
 class _Commands(click.Group):
@@ -30,6 +30,6 @@ def main() -> None:
 
 for _command in (
     *(serve, apply, export, check, keys, projects),
-    *(verify, backup, restore, dead_letters, topics),
+    *(verify, backup, restore, dead_letters, warnings, topics),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""``serve``, ``verify``, ``backup``, ``dead-letters``, ``topics``: a server and its care."""
+"""Running a server and looking after it: ``serve``, ``verify``, ``dead-letters`` and others."""
 
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from .options import (
     read_settings,
     storage_options,
 )
+
+_SHOWN_SAMPLES = 3
 
 
 @click.command(
@@ -130,6 +132,26 @@ def list_dead_letters(**options: Any) -> None:
 def replay_dead_letters(ids: tuple[str, ...], **options: Any) -> None:
     """Fold the dead letters IDS of a running server once more."""
     click.echo(f"{make_client(**options).replay(list(ids))} replayed")
+
+
+@click.command(epilog=example("flagstream warnings --project 1"))
+@client_options
+def warnings(**options: Any) -> None:
+    """
+    Print what a running server cut, dropped or refused of what clients sent, and what to do.
+
+    Each kind is a line: kind, what became of it, how often in a day, when last; then what to do,
+    and the newest samples.
+    """
+    for each in make_client(**options).warnings():
+        facts = (each["kind"], each["outcome"], str(each["count_24h"]), each["last_seen"])
+        click.echo("\t".join(facts))
+        click.echo(f"  {each['what_to_do']}")
+        for sample in each["samples"][:_SHOWN_SAMPLES]:
+            whose = f" ({sample['event']} of {sample['distinct_id']})" if sample["event"] else ""
+            click.echo(
+                f"  - {sample['field']}: expected {sample['expected']}, got {sample['got']}{whose}"
+            )
 
 
 @click.group(epilog=example("flagstream topics migrate --broker kafka://HOST:9092 --partitions 8"))

@@ -18,6 +18,7 @@ class Welcome(Struct, frozen=True):
         operator_key: Of this run of the server.
         name: Of this process, for its metrics and its directory.
         descriptor: Of its end of the channel.
+        rates: Descriptor of the memory in which all of them count what they let in.
         is_first: Listens before the server is ready, so that it tells how it is; the others
             would be no use by then.
     """
@@ -26,6 +27,7 @@ class Welcome(Struct, frozen=True):
     operator_key: str
     name: str
     descriptor: int
+    rates: int
     is_first: bool
 
 

@@ -26,6 +26,8 @@ def authorized(handler: Handler, access: Access | Scope) -> Handler:
         caller = await request.app[keys.CALLERS].caller(bearer(request))
         project = _project(request, caller)
         _check_scope(caller, access)
+        rate = request.app[keys.CATALOG].project(project.id).settings.max_api_requests_per_s
+        request.app[keys.RATES].api.take(project.id, rate)
         if caller.key is not None:
             request.app[keys.SECRET_KEYS].note_use(caller.key)
         request[keys.CALLER], request[keys.PROJECT] = caller, project

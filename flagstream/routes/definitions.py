@@ -32,6 +32,8 @@ async def definitions(request: web.Request) -> web.Response:
     """Answer all definitions of a project, or 304 where the client has them."""
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
+    rate = snapshot.settings.max_definition_requests_per_s
+    request.app[keys.RATES].definitions.take(project.id, rate)
     if snapshot.settings.is_quota_limited:
         raise QuotaExceededError("The project has used up its quota of flag evaluations.")
     sdk = _sdk(request.headers.get(hdrs.USER_AGENT, ""))

@@ -15,7 +15,8 @@ from flagstream.flags import (
     person_properties,
 )
 from flagstream.ingest import Continuity
-from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView
+from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView, Warnings
+from flagstream.rates import RateLimit
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
@@ -261,6 +262,8 @@ class FlagService:
     projects: Projects
     clock_ms: Callable[[], int]
     limits: Limits
+    rate: RateLimit
+    warnings: Warnings
 
 
 def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:

@@ -21,7 +21,9 @@ from flagstream.ports import (
     TopicReader,
     Warnings,
 )
+from flagstream.rates import Rates
 from flagstream.settings import Settings
+from flagstream.wire import EventLimits
 
 from .flag_answers import FlagService
 
@@ -31,6 +33,8 @@ MANAGEMENT = web.AppKey("management", Management)
 PROJECT_MANAGEMENT = web.AppKey("project_management", ProjectManagement)
 SECRET_KEYS = web.AppKey("secret_keys", SecretKeyManagement)
 FLAGS = web.AppKey("flags", FlagService)
+EVENT_LIMITS = web.AppKey("event_limits", EventLimits)
+RATES = web.AppKey("rates", Rates)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.

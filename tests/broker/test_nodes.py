@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -113,6 +114,41 @@ class TestNodes:
             records = [record async for record in scan(log, Topic.EVENTS)]
         uuids = [EventRecord.from_bytes(record.value).uuid for record in records]
         assert 1 == uuids.count(sent)
+
+    def test_warnings_of_all(self, apis):
+        """
+        Each node tells what all have cut or refused.
+        """
+        bad = {"api_key": apis[0].token, "event": "ev", "distinct_id": "user-1", "uuid": "no"}
+        for each in apis:
+            assert 400 == each.request("POST", "/batch/", bad).status
+
+        def counts(node):
+            found = node.api("GET", "ingestion_warnings/")["results"]
+            return {each["kind"]: each["count"] for each in found}
+
+        until(lambda: [{"invalid_event": 2}] * 2 == list(map(counts, apis)))
+
+    def test_a_flood_of_one_group(self, apis):
+        """
+        What both nodes take in at once makes no group larger than a record may be, and stops no
+        worker; once there is room, the group takes properties again.
+        """
+        filler = "x" * 1_000_000
+
+        def grow(node, number):
+            node.set_group("company", "big", **{f"p{number}": filler})
+
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(grow, apis * 6, range(12)))
+        letters = apis[0].api("GET", "dead_letters/")["results"]
+        names = [f"p{number}" for number in range(12)]
+        properties = {"$group_type": "company", "$group_key": "big", "$group_unset": names}
+        event = {"event": "$groupidentify", "distinct_id": "u", "properties": properties}
+        apis[1].capture(event)
+
+        assert (True, True) == read(apis[1], write(apis[0], "gold", "big"), "big")
+        assert all("state: expected at most" in each["reason"] for each in letters)
 
     def test_a_worker_dies(self, workers, apis):
         """

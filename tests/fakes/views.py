@@ -17,6 +17,7 @@ from flagstream.ports import (
     Position,
     ProjectSnapshot,
     Search,
+    WarningSummary,
 )
 from flagstream.state.definitions import DefinitionUpdate, Kind
 from flagstream.state.group_types import GroupType, GroupTypesState
@@ -256,16 +257,29 @@ class FakeDeadLetters:
 
 
 class FakeWarnings:
-    """Samples as a test wrote them."""
+    """
+    Warnings in the order in which they came.
+
+    Attributes:
+        counts: How often each came at once.
+        summed: As a test wrote them.
+    """
 
     def __init__(self) -> None:
-        self.samples: list[IngestionWarning] = []
+        self.added: list[IngestionWarning] = []
+        self.counts: list[int] = []
+        self.summed: list[WarningSummary] = []
 
-    def add(self, project_id: int, warning: IngestionWarning) -> None:
-        self.samples.insert(0, warning)
+    def add(self, project_id: int, warning: IngestionWarning, count: int = 1) -> None:
+        assert project_id == PROJECT.id
+        self.added.append(warning)
+        self.counts.append(count)
 
-    def latest(self, project_id: int) -> Sequence[IngestionWarning]:
-        return self.samples if project_id == PROJECT.id else []
+    async def summaries(self, project_id: int) -> Sequence[WarningSummary]:
+        return self.summed if project_id == PROJECT.id else []
+
+    async def close(self) -> None:
+        pass
 
 
 class FakeSeen(set[tuple[int, str]]):

@@ -1,8 +1,10 @@
 """Everything behind HTTP, faked at the ports, in the hands of a test."""
 
 from dataclasses import dataclass, field
+from time import monotonic
 
 from flagstream.api import Services
+from flagstream.rates import Rates
 from flagstream.settings import Settings
 from tests.fakes.access import FakeCallers, FakeProjects
 from tests.fakes.log import FakeLog
@@ -21,7 +23,12 @@ NOW_MS = 1_764_000_000_000
 
 @dataclass
 class World:
-    """What a test arranges before it asks."""
+    """
+    What a test arranges before it asks.
+
+    Attributes:
+        now_s: On the monotonic clock, where that is to stand still.
+    """
 
     catalog: FakeCatalog = field(default_factory=lambda: FakeCatalog("company", "project"))
     view: FakeView = field(default_factory=FakeView)
@@ -32,6 +39,7 @@ class World:
     topics: FakeLog = field(default_factory=lambda: FakeLog(partitions=3))
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
+    now_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view, self.access)
@@ -51,6 +59,7 @@ class World:
             callers=FakeCallers(self.access, self.log, self.settings.wait_timeout_s),
             dead_letters=self.dead_letters,
             warnings=self.warnings,
+            rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s or monotonic()),
             seen=FakeSeen(),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: self.access.now_ms,

@@ -8,6 +8,8 @@ from flagstream.openapi import Body
 
 from .common import Bucketing, Id, Name, Page, Time
 
+Rate = Annotated[float, Meta(ge=0, le=1_000_000_000)] | None
+
 
 class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """
@@ -19,6 +21,9 @@ class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
         timezone: In which dates without an offset are read.
         property_matching_version: How `exact` compares true and false: 1 by truth, 2 by text.
         is_quota_limited: No flag is evaluated; clients are told that the quota is used up.
+        max_events_per_s: Instead of the server's limit of this name; null for that one, 0 for no
+            limit. The other rates likewise.
+        max_api_requests_per_s: At least 1 where it is a limit, so that it can be changed again.
     """
 
     name: Name | UnsetType = UNSET
@@ -27,6 +32,10 @@ class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
     timezone: Annotated[str, Meta(examples=["Europe/Berlin"])] | UnsetType = UNSET
     property_matching_version: Literal[1, 2] | UnsetType = UNSET
     is_quota_limited: bool | UnsetType = UNSET
+    max_events_per_s: Rate | UnsetType = UNSET
+    max_flag_requests_per_s: Rate | UnsetType = UNSET
+    max_api_requests_per_s: Rate | UnsetType = UNSET
+    max_definition_requests_per_s: Rate | UnsetType = UNSET
 
 
 class NewProject(SettingsChange, kw_only=True, forbid_unknown_fields=True):
@@ -69,6 +78,10 @@ class Project(Struct, kw_only=True):
     timezone: str
     property_matching_version: Literal[1, 2]
     is_quota_limited: bool
+    max_events_per_s: Rate
+    max_flag_requests_per_s: Rate
+    max_api_requests_per_s: Rate
+    max_definition_requests_per_s: Rate
 
 
 class Projects(Page[Project]):
