@@ -7,6 +7,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from flagstream.topics import Table, Topic
+from flagstream.warning_kinds import WarningKind
 from tests.server import Server
 
 _PREFIX = "flagstream_"
@@ -24,6 +25,7 @@ LABELS: Mapping[str, str] = {
     "version": r"[\d.]+",
     "role": "all|worker|api",
     "process": r"worker|api-\d+",
+    "kind": "|".join(WarningKind),
     "le": r"[\d.]+|\+Inf",
 }
 """Every label that there may be, with what its values look like."""
