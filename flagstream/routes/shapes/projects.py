@@ -11,9 +11,9 @@ from .common import Bucketing, Id, Name, Page, Time
 Rate = Annotated[float, Meta(ge=0, le=1_000_000_000)] | None
 
 
-class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
+class _Settings(Struct, kw_only=True, forbid_unknown_fields=True):
     """
-    What is to become of a project's settings; what is not named stays.
+    What may be said of a project besides its name.
 
     Attributes:
         bucketing: Of new flags.
@@ -26,7 +26,6 @@ class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
         max_api_requests_per_s: At least 1 where it is a limit, so that it can be changed again.
     """
 
-    name: Name | UnsetType = UNSET
     bucketing: Bucketing | UnsetType = UNSET
     remember_active_groups: bool | UnsetType = UNSET
     timezone: Annotated[str, Meta(examples=["Europe/Berlin"])] | UnsetType = UNSET
@@ -38,7 +37,13 @@ class SettingsChange(Struct, kw_only=True, forbid_unknown_fields=True):
     max_definition_requests_per_s: Rate | UnsetType = UNSET
 
 
-class NewProject(SettingsChange, kw_only=True, forbid_unknown_fields=True):
+class SettingsChange(_Settings, kw_only=True, forbid_unknown_fields=True):
+    """What is to become of a project's settings; what is not named stays."""
+
+    name: Name | UnsetType = UNSET
+
+
+class NewProject(_Settings, kw_only=True, forbid_unknown_fields=True):
     """A project to be made; settings that are not named are as they are for all."""
 
     name: Name
