@@ -6,15 +6,24 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flagstream import ports, telemetry
-from flagstream.ingest import Continuity, Ingest
-from flagstream.management import Management, Turn, alone
+from flagstream.ingest import Continuity, Ingest, Planner
+from flagstream.management import (
+    DefinitionsWriter,
+    Management,
+    ProjectManagement,
+    SecretKeyManagement,
+    Turn,
+    alone,
+)
+from flagstream.rates import Rates
 from flagstream.routes import keys
 from flagstream.routes.channels import Channels
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
-from flagstream.routes.table import add_health, add_routes, always
+from flagstream.routes.table import Traced, add_health, add_routes, always
 from flagstream.settings import Settings
 from flagstream.streams import Streams
+from flagstream.wire import EventLimits
 
 
 async def own_metrics() -> bytes:
@@ -35,6 +44,7 @@ class Services:
         channel_key: Encrypts the addresses of streams; the same in all processes of a server.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
+        traced: Makes a handler tell of its requests under a name, where that is wanted.
     """
 
     settings: Settings
@@ -46,8 +56,11 @@ class Services:
     progress: ports.Progress
     admission: ports.Admission
     projects: ports.Projects
+    secret_keys: ports.SecretKeys
+    callers: ports.Callers
     dead_letters: ports.DeadLetters
     warnings: ports.Warnings
+    rates: Rates
     seen: ports.SeenEvents
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
@@ -55,6 +68,7 @@ class Services:
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
     is_alive: Callable[[], bool] = always
+    traced: Traced | None = None
 
 
 def create_health_app(
@@ -73,6 +87,15 @@ def create_health_app(
 _CONTINUITY_WAIT_S = 0.25
 
 
+def _event_limits(settings: Settings) -> EventLimits:
+    return EventLimits(
+        event_bytes=settings.max_event_bytes,
+        properties=settings.max_properties,
+        property_depth=settings.max_property_depth,
+        state_bytes=settings.max_state_bytes,
+    )
+
+
 def create_app(services: Services) -> web.Application:
     """
     Wire the application.
@@ -83,6 +106,7 @@ def create_app(services: Services) -> web.Application:
         client_max_size=services.settings.max_body_bytes,
         handler_args={"auto_decompress": False},
     )
+    limits = _event_limits(services.settings)
     app[keys.SETTINGS] = services.settings
     app[keys.SINK] = services.sink
     app[keys.READER] = services.reader
@@ -91,8 +115,12 @@ def create_app(services: Services) -> web.Application:
     app[keys.PROGRESS] = services.progress
     app[keys.ADMISSION] = services.admission
     app[keys.PROJECTS] = services.projects
+    app[keys.CALLERS] = services.callers
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
+    app.on_cleanup.append(lambda _: services.warnings.close())
+    app[keys.RATES] = services.rates
+    app[keys.EVENT_LIMITS] = limits
     app[keys.IS_READY] = services.is_ready
     app[keys.IS_ALIVE] = services.is_alive
     app[keys.METRICS] = services.metrics
@@ -103,16 +131,9 @@ def create_app(services: Services) -> web.Application:
         progress=services.progress,
         sink=services.sink,
         warnings=services.warnings,
-        seen=services.seen,
+        planner=Planner(services.seen, limits),
     )
-    app[keys.MANAGEMENT] = Management(
-        services.catalog,
-        services.sink,
-        services.progress,
-        clock_ms=services.clock_ms,
-        wait_timeout_s=services.settings.wait_timeout_s,
-        turn=services.turn,
-    )
+    _add_management(app, services)
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),
         catalog=services.catalog,
@@ -137,7 +158,15 @@ def create_app(services: Services) -> web.Application:
         ),
         channels=Channels(services.channel_key),
         public_url=services.settings.public_url.rstrip("/"),
+        rate=services.rates.flags,
+        warnings=services.warnings,
     )
+    _add_streams(app, services)
+    add_routes(app, services.is_ready, services.traced)
+    return app
+
+
+def _add_streams(app: web.Application, services: Services) -> None:
     streams = app[keys.STREAMS] = Streams(
         services.changes,
         services.catalog,
@@ -146,9 +175,24 @@ def create_app(services: Services) -> web.Application:
         max_per_project=services.settings.max_streams_per_project,
     )
 
-    async def end_streams(_: web.Application) -> None:
+    async def end(_: web.Application) -> None:
         await streams.end()
 
-    app.on_shutdown.append(end_streams)
-    add_routes(app, services.is_ready)
-    return app
+    app.on_shutdown.append(end)
+
+
+def _add_management(app: web.Application, services: Services) -> None:
+    writer = DefinitionsWriter(
+        services.catalog,
+        services.sink,
+        services.progress,
+        turn=services.turn,
+        clock_ms=services.clock_ms,
+        wait_timeout_s=services.settings.wait_timeout_s,
+    )
+    clock_ms = services.clock_ms
+    app[keys.MANAGEMENT] = Management(writer, clock_ms=clock_ms)
+    app[keys.PROJECT_MANAGEMENT] = ProjectManagement(
+        writer, services.projects, services.view, clock_ms=clock_ms
+    )
+    app[keys.SECRET_KEYS] = SecretKeyManagement(writer, services.secret_keys, clock_ms=clock_ms)

@@ -1,6 +1,6 @@
-"""What a server says when it is ready: where it is, whose keys it takes, and what to try."""
+"""What a server says when it is ready: where it is, which keys it takes, and what to try."""
 
-from flagstream.keys import KEYS_FILE
+from flagstream.keys import OPERATOR_FILE
 from flagstream.settings import Settings
 
 _LOOPBACKS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- compared, not bound
@@ -8,7 +8,7 @@ _TEMPLATE = """
 flagstream is ready at {url}
 
   project token   {token}
-  secret key      {secret_key}
+  operator key    {operator_key}
   data            {data}
 
 Try it:
@@ -45,17 +45,16 @@ def server_url(settings: Settings, port: int) -> str:
 
 def banner(settings: Settings, token: str, port: int) -> str:
     """
-    Write the banner; it says where the secret key is, never what it is.
+    Write the banner; it says where the operator's key is, never what it is.
 
     Args:
         port: That was bound, as the setting may be 0.
     """
-    keys_file = settings.data_dir.absolute() / KEYS_FILE
     if settings.secret_key.get_secret_value():
-        secret_key, bearer = "as set", "$FLAGSTREAM_SECRET_KEY"
+        operator_key, bearer = "as set", "$FLAGSTREAM_SECRET_KEY"
     else:
-        secret_key = f"in {keys_file}"
-        bearer = f"$(sed -n 's/.*\\(phs_[A-Za-z0-9_-]*\\).*/\\1/p' '{keys_file}')"
+        file = settings.data_dir.absolute() / OPERATOR_FILE
+        operator_key, bearer = f"in {file}, while it runs", f"$(cat '{file}')"
     url = server_url(settings, port)
     commands = "\n\n".join(
         command.format(url=url, token=token, bearer=bearer)
@@ -64,7 +63,7 @@ def banner(settings: Settings, token: str, port: int) -> str:
     return _TEMPLATE.format(
         url=url,
         token=token,
-        secret_key=secret_key,
+        operator_key=operator_key,
         data=settings.broker_url or settings.data_dir.absolute(),
         commands=commands,
     )

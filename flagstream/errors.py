@@ -11,6 +11,7 @@ Every error that flagstream raises on purpose.
     │   ├── LogFormatError        the directory was written by a newer flagstream
     │   ├── LogLayoutError        the topics are not those that the states follow from
     │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
+    ├── BackupError               a backup cannot be made, or must not be restored
     ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
         ├── InvalidRequestError   400
@@ -25,6 +26,7 @@ Every error that flagstream raises on purpose.
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
+        │   └── RateLimitError
         └── UnavailableError      503
 """
 
@@ -76,6 +78,10 @@ class LogUnavailableError(LogError):
     """The log takes no writes at the moment; nothing of the request was acknowledged."""
 
 
+class BackupError(FlagstreamError):
+    """A backup cannot be made where it was asked for, or is not what was made; it says why."""
+
+
 class ViewError(FlagstreamError):
     """The views on disk cannot be opened or written; nothing is lost, they follow from the log."""
 
@@ -120,6 +126,8 @@ class InvalidFieldError(InvalidRequestError):
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f"{field}: expected {expected}, got {quote(got)}", attr=field)
+        self.expected = expected
+        self.got = got
 
 
 class InvalidEventError(InvalidFieldError):
@@ -174,7 +182,7 @@ class QuotaExceededError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """The key is good, and of another project than the one that is asked for."""
+    """The key is good, and lacks the scope, or is of another project than the token."""
 
     status = 403
     type = "authentication_error"
@@ -212,11 +220,18 @@ class BodyTooLargeError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More is coming in than is folded; the client comes back after ``Retry-After``."""
+    """
+    More is coming in than is folded, or unknown keys are tried; the client comes back after
+    ``Retry-After``.
+    """
 
     status = 429
-    type = "throttled_error"
+    type = "validation_error"
     code = "rate_limit_exceeded"
+
+
+class RateLimitError(OverloadedError):
+    """The project sends or asks for more than its limit; ``attr`` names the setting."""
 
 
 class UnavailableError(RequestError):

@@ -12,34 +12,51 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import uvloop
 from aiohttp import web
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
+from flagstream import logs, telemetry
 from flagstream.api import Services
 from flagstream.dead_letters import DeadLetterBox
-from flagstream.errors import SettingsError
-from flagstream.ingest import WarningSamples
-from flagstream.keys import StaticProjects, default_project
+from flagstream.errors import FlagstreamError, SettingsError
+from flagstream.keys import KeyRing, masked
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.rates import Rates
+from flagstream.routes import keys
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.views import SPARED_THRESHOLD, ReadSide
+from flagstream.warning_log import WarningLog
+
+logger = logging.getLogger(__name__)
 
 _HANDOVER_S = 2.0
 
 
-def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run *process* until it ends; it is given what is set on SIGTERM and SIGINT."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, process))
+def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]], name: str) -> None:
+    """
+    Run *process* until it ends; it is given what is set on SIGTERM and SIGINT.
+
+    Args:
+        name: Of the process, for its log.
+
+    Raises:
+        FlagstreamError: It is not possible; told in the log instead where that is for programs.
+    """
+    logs.configure(settings, name)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, process))
+    except FlagstreamError as error:
+        if settings.log_format == "text":
+            raise
+        logger.critical(str(error), extra={"error": type(error).__name__})
+        sys.exit(1)
+    logger.info("Stopped")
 
 
 async def _run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -54,13 +71,14 @@ async def _run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[
 
 def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:
     if not stop.is_set():
+        logger.info("Asked to stop")
         stop.set()
         overdue.start()
 
 
 def _give_up() -> None:
     # As safe as any kill: what was accepted is in the log, and the next start folds it.
-    logging.getLogger(__name__).error("The stop took too long: ended without it")
+    logger.error("The stop took too long: ended without it")
     os._exit(1)
 
 
@@ -82,32 +100,57 @@ def spare_the_collector() -> None:
     gc.set_threshold(SPARED_THRESHOLD, 50, 100)
 
 
+class Log(NamedTuple):
+    """How a process writes the log, and how it reads it."""
+
+    sink: RecordSink
+    reader: TopicReader
+
+
 def services(
     settings: Settings,
     reads: ReadSide | ReplicaSide,
     is_ready: Callable[[], bool],
-    sink: RecordSink,
-    reader: TopicReader,
+    log: Log,
     seen: SeenEvents,
+    *,
+    operator_key: str,
 ) -> Services:
-    """Put together what HTTP needs, over views and log."""
-    project = default_project(settings)
+    """
+    Put together what HTTP needs, over views and log.
+
+    Args:
+        operator_key: Of this run, beside the one that is set.
+    """
+    operator_keys = {operator_key: "operator"}
+    if secret_key := settings.secret_key.get_secret_value():
+        operator_keys[secret_key] = masked(secret_key)
+    warnings = WarningLog(log.reader, log.sink, clock_ms=clock_ms)
     return Services(
         settings=settings,
-        sink=sink,
-        reader=reader,
+        sink=log.sink,
+        reader=log.reader,
         view=reads.state,
         catalog=reads.catalog,
         changes=reads.changes,
         progress=reads.progress,
         admission=reads.progress,
-        projects=StaticProjects(project),
-        dead_letters=DeadLetterBox(reader, sink),
-        warnings=WarningSamples(),
+        projects=reads.access,
+        secret_keys=reads.access,
+        callers=KeyRing(
+            reads.access,
+            reads.progress,
+            operator_keys=operator_keys,
+            clock_ms=clock_ms,
+            wait_timeout_s=settings.wait_timeout_s,
+        ),
+        dead_letters=DeadLetterBox(log.reader, log.sink),
+        warnings=warnings,
+        rates=Rates(settings, warnings),
         seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,
-        channel_key=hashlib.sha256(b"flagstream channels " + project.secret_key.encode()).digest(),
+        channel_key=hashlib.sha256(f"channels {secret_key or operator_key}".encode()).digest(),
     )
 
 
@@ -133,6 +176,8 @@ async def listening(
     """
     runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
     await runner.setup()
+    telemetry.READY.read = http[keys.IS_READY]
+    telemetry.CONNECTIONS.read = lambda: len(runner.server.connections) if runner.server else 0
     stack.push_async_callback(runner.cleanup)
     try:
         server = await listen(runner, settings.host, settings.port, is_shared=is_shared)

@@ -22,6 +22,9 @@ ENVIRONMENT_PREFIX = "FLAGSTREAM_"
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+PerSecond = Annotated[float, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
+# A record on Kafka takes 4 MB, and a dead letter carries another in base64.
+_LARGEST_BYTES = 3_000_000
 
 
 class Settings(BaseModel):
@@ -29,6 +32,8 @@ class Settings(BaseModel):
     Every setting, with its unit in its name. ``config/flagstream.toml`` describes each.
 
     Attributes:
+        otlp_endpoint: Of a collector of traces, ``http://host:4318``; empty for none.
+        trace_sample_ratio: Of requests, in ``0`` to ``1``.
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
         public_url: Of this server, as clients know it; empty where their own address for it does.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
@@ -39,8 +44,8 @@ class Settings(BaseModel):
         kafka_certificate_file: PEM of our own certificate and its key; empty for none.
         embedded_fsync: When the embedded log is synced to disk. ``interval`` risks at most
             *embedded_fsync_interval_ms* of acknowledged events on loss of power, none on a crash.
-        project_token: Of the default project; made once and kept in *data_dir* where empty.
-        secret_key: Likewise.
+        project_token: Of the first project; made once and kept in *data_dir* where empty.
+        secret_key: The operator's, of all projects; each run has one of its own besides.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +56,9 @@ class Settings(BaseModel):
     project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
     secret_key: SecretStr = SecretStr("")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["text", "json"] = "text"
+    otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
+    trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     posthog_js_dir: str = ""
     public_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
@@ -73,6 +81,15 @@ class Settings(BaseModel):
     max_body_bytes: Bytes = 20_971_520
     max_event_body_bytes: Bytes = 2_097_152
     max_json_depth: Count = 64
+    max_event_bytes: Annotated[int, Field(ge=1, le=_LARGEST_BYTES)] = 1_048_576
+    max_properties: Count = 1_000
+    max_property_depth: Count = 32
+    max_state_bytes: Annotated[int, Field(ge=1, le=_LARGEST_BYTES)] = 1_048_576
+    max_events_per_s: PerSecond = 10_000
+    max_flag_requests_per_s: PerSecond = 10_000
+    max_api_requests_per_s: PerSecond = 200
+    max_definition_requests_per_s: PerSecond = 10
+    rate_burst_s: Seconds = 10
     max_lag_changes: Count = 50_000
     max_lag_s: Seconds = 2.0
     kafka_max_lag_s: Seconds = 30.0

@@ -9,19 +9,26 @@ from .cohort_rows import (
     new_cohort_row,
 )
 from .history import Entry, entries
+from .kept_secret import take_over_kept_secret
+from .projects import ProjectManagement
 from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
+from .secret_keys import MadeKey, SecretKeyManagement, key_appends
 from .service import Management, find_cohort, find_flag
-from .writer import Editor, Turn, alone
+from .writer import DefinitionsWriter, Editor, Turn, alone
 
 __all__ = [
     "COHORT_DEFINING",
     "COHORT_READ_ONLY",
     "DEFINING",
     "READ_ONLY",
+    "DefinitionsWriter",
     "Editor",
     "Entry",
+    "MadeKey",
     "Management",
+    "ProjectManagement",
+    "SecretKeyManagement",
     "Turn",
     "alone",
     "changed_cohort_row",
@@ -34,7 +41,9 @@ __all__ = [
     "find_cohort",
     "find_flag",
     "iso_time",
+    "key_appends",
     "named_cohorts",
     "new_cohort_row",
     "new_row",
+    "take_over_kept_secret",
 ]

@@ -10,12 +10,13 @@ from flagstream.errors import (
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
     RequestError,
     UnauthenticatedError,
     UnavailableError,
 )
 
-from .descriptions import JSON, Access, markdown
+from .descriptions import JSON, Access, markdown, needs_key
 from .places import Place
 from .schemas import Schema
 
@@ -73,8 +74,8 @@ def _refusing(place: Place, *, waits: bool) -> Iterator[type[RequestError]]:
     yield from said.refusals
     if said.access is not Access.NOTHING:
         yield UnauthenticatedError
-    if said.access is Access.SECRET_KEY:
-        yield ForbiddenError
+    if needs_key(said.access):
+        yield from (ForbiddenError, OverloadedError)
         if "{project}" in place.path:
             yield NotFoundError
     if said.body is not None:

@@ -41,6 +41,11 @@ async def read_object(request: web.Request) -> dict[str, Any]:
     return body
 
 
+async def read_optional_object(request: web.Request) -> dict[str, Any]:
+    """Read a JSON object, likewise; without a body an empty one."""
+    return await read_object(request) if request.can_read_body else {}
+
+
 async def read_list(request: web.Request) -> list[dict[str, Any]]:
     """Read a JSON list of objects, likewise."""
     body = await _read(request)

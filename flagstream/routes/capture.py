@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -14,6 +13,7 @@ from flagstream.errors import (
     UnavailableError,
 )
 from flagstream.openapi import Access, Answer, Body, Parameter, described
+from flagstream.ports import Project
 from flagstream.wire import (
     Captured,
     CaptureHeaders,
@@ -62,6 +62,7 @@ async def capture(request: web.Request) -> web.Response:
         # Flag requests go between the decoding of a large batch and its planning.
         await asyncio.sleep(0)
     project = project_of_token(request, captured.token)
+    _take(request, project, captured)
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
     if ingested.is_empty:
         first = ingested.rejections[0]
@@ -106,10 +107,28 @@ async def capture_v1(request: web.Request) -> web.Response:
     )
     project = project_of_token(request, headers.token)
     decoded = await _decode(request, request.app[keys.SETTINGS].max_body_bytes)
-    captured = parse_capture_v1(decoded, headers, received_ms=request.app[keys.CLOCK_MS]())
+    captured = parse_capture_v1(
+        decoded,
+        headers,
+        received_ms=request.app[keys.CLOCK_MS](),
+        limits=request.app[keys.EVENT_LIMITS],
+    )
+    _take(request, project, captured)
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
     answer = {"results": results(captured, ingested.rejections)}
     return positioned(json_response(answer, request=request), ingested.positions)
+
+
+def _take(request: web.Request, project: Project, captured: Captured) -> None:
+    """
+    Count the events for their project: all, or none, as clients send a batch again as it was.
+
+    Raises:
+        RateLimitError: The project has used up its rate.
+    """
+    settings = request.app[keys.CATALOG].project(project.id).settings
+    count = len(captured.events) + len(captured.rejections)
+    request.app[keys.RATES].events.take(project.id, settings.max_events_per_s, count)
 
 
 async def _decode(request: web.Request, max_bytes: int) -> Any:
@@ -132,14 +151,15 @@ async def _read(request: web.Request) -> Captured:
         request.query,
         received_ms=request.app[keys.CLOCK_MS](),
         default_name=_DEFAULT_NAMES.get(path, ""),
+        limits=request.app[keys.EVENT_LIMITS],
     )
 
 
 def _rejected(rejections: Sequence[Rejection]) -> list[dict[str, Any]]:
-    documents = [asdict(each) for each in sorted(rejections, key=lambda each: each.index)]
-    for document in documents:
-        del document["event"]
-    return documents
+    return [
+        {"index": each.index, "uuid": each.uuid, "field": each.field, "detail": each.detail}
+        for each in sorted(rejections, key=lambda each: each.index)
+    ]
 
 
 routes = (

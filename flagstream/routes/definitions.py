@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from flagstream.errors import QuotaExceededError
 from flagstream.flags import Sdk
 from flagstream.openapi import Answer, described
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
@@ -25,11 +26,14 @@ _VARY = f"{hdrs.AUTHORIZATION}, {hdrs.USER_AGENT}"
     Answer(None, status=304),
     parameters=[TOKEN],
     refusals=[QuotaExceededError],
+    access=Scope.FLAGS_READ,
 )
 async def definitions(request: web.Request) -> web.Response:
     """Answer all definitions of a project, or 304 where the client has them."""
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
+    rate = snapshot.settings.max_definition_requests_per_s
+    request.app[keys.RATES].definitions.take(project.id, rate)
     if snapshot.settings.is_quota_limited:
         raise QuotaExceededError("The project has used up its quota of flag evaluations.")
     sdk = _sdk(request.headers.get(hdrs.USER_AGENT, ""))

@@ -15,7 +15,7 @@ from flagstream.errors import (
     RequestError,
     UnavailableError,
 )
-from flagstream.telemetry import RESPONSES
+from flagstream.telemetry import REFUSALS, RESPONSES
 
 from .responses import Handler, json_response
 
@@ -69,7 +69,8 @@ def not_allowed(methods: Iterable[str]) -> Handler:
 
 
 def error_response(request: web.BaseRequest, error: RequestError) -> web.Response:
-    """Encode an error."""
+    """Encode an error, and count it."""
+    REFUSALS.count(error.code)
     response = json_response(
         {"type": error.type, "code": error.code, "detail": error.detail, "attr": error.attr},
         request=request,
@@ -88,7 +89,7 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
     if isinstance(error, web.RequestPayloadError):
         return InvalidRequestError("body: expected a whole request, got a torn one")
     if isinstance(error, LogUnavailableError):
-        _log.warning("The log takes no writes", exc_info=error)
+        _log.warning("The log takes no writes", extra={"detail": str(error)})
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
     _log.error("Unexpected error", exc_info=error, extra={"path": request.path})
     return InternalError("Something went wrong here.")

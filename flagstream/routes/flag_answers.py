@@ -15,14 +15,24 @@ from flagstream.flags import (
     person_properties,
 )
 from flagstream.ingest import Continuity
-from flagstream.ports import Catalog, Person, Place, Projects, ProjectSnapshot, StateView
+from flagstream.ports import (
+    Catalog,
+    Person,
+    Place,
+    Projects,
+    ProjectSnapshot,
+    StateView,
+    Warnings,
+)
+from flagstream.rates import RateLimit
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
 from . import ofrep_items
 from .channels import Channels
 from .position import CatchUp
-from .ready_answers import Answer, Answers, ReadyAnswers, Shape, answer_of, joined
+from .ready_answers import Answer, Answers, ReadyAnswers, Shape, answer_of, given
+from .tallies import EVALUATIONS, tally_of
 
 _NOTHING: Mapping[str, Any] = {}
 # Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
@@ -61,12 +71,17 @@ class FlagAnswers:
         """
         if asked.request.disable_flags:
             return ()
+        evaluations = self._evaluated(asked)
+        EVALUATIONS.given(tally_of(asked.project_id, evaluations))
+        return evaluations
+
+    def _evaluated(self, asked: Asked) -> Sequence[Evaluation]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
         return _Reading(self._view, snapshot, asked).answers(flags, asked.request.flag_keys)
 
     def evaluate_all(self, asked: Asked) -> Sequence[Evaluation]:
-        """Evaluate all active flags, whoever may see them; likewise."""
+        """Evaluate all active flags, whoever may see them; likewise, but nobody counts these."""
         snapshot = self._catalog.project(asked.project_id)
         keys = asked.request.flag_keys
         return _Reading(self._view, snapshot, asked).answers(snapshot.flags, keys)
@@ -77,19 +92,40 @@ class FlagAnswers:
         part = self.visible(snapshot, asked).part_of(key)
         if part is None:
             return None
-        (answer,) = _Reading(self._view, snapshot, asked).answers(part, [key])
-        return answer
+        answers = _Reading(self._view, snapshot, asked).answers(part, [key])
+        EVALUATIONS.given(tally_of(asked.project_id, answers))
+        return answers[0]
 
-    def v2(self, asked: Asked) -> Answer:
-        """Answer in the shape of version 2, as far as possible with what is ready."""
+    def v2(self, asked: Asked) -> tuple[Sequence[bytes], bool]:
+        """
+        Answer in the shape of version 2, as far as possible with what is ready.
+
+        Returns:
+            The members of the object ``flags``, and whether one of the flags could not be judged.
+        """
         request = asked.request
         if request.disable_flags or request.flag_keys is not None:
-            return answer_of(self.evaluate(asked))
-        return joined(self._parts(asked, self._v2))
+            return self._made_v2(asked)
+        try:
+            parts = self._ready_parts(asked, self._v2)
+        except UnavailableError:
+            return self._made_v2(asked)
+        return given(parts)
+
+    def _made_v2(self, asked: Asked) -> tuple[Sequence[bytes], bool]:
+        answers = self.evaluate(asked)
+        return [each.v2 for each in answers], any(each.failed for each in answers)
 
     def ofrep(self, asked: Asked) -> Sequence[Answer]:
-        """Answer all flags in the shape of OFREP, likewise, in parts by what they look at."""
-        return self._parts(asked, self._ofrep)
+        """
+        Answer all flags in the shape of OFREP, likewise, in parts by what they look at.
+
+        Who gives them to somebody counts them.
+        """
+        try:
+            return self._ready_parts(asked, self._ofrep)
+        except UnavailableError:
+            return [self._ofrep.of(asked.project_id, self._evaluated(asked))]
 
     def sources(self, asked: Asked) -> tuple[Collection[Place], Collection[tuple[int, str]]]:
         """Name the groups, and the ids of the person, that an answer follows from."""
@@ -106,12 +142,6 @@ class FlagAnswers:
             {(project_id, each, groups[each]) for each in flags.group_types if each in groups},
             {(project_id, each) for each in ids},
         )
-
-    def _parts(self, asked: Asked, shape: Shape) -> Sequence[Answer]:
-        try:
-            return self._ready_parts(asked, shape)
-        except UnavailableError:
-            return [shape.of(self.evaluate(asked))]
 
     @staticmethod
     def visible(snapshot: ProjectSnapshot, asked: Asked) -> CompiledFlags:
@@ -132,7 +162,9 @@ class FlagAnswers:
         if of_person.keys:
             parts.append(self._of_person((shape, ready), of_person, reading, asked))
         if others.keys:
-            parts.append(shape.of(others.answers(reading.context(others, groups))))
+            parts.append(
+                shape.of(asked.project_id, others.answers(reading.context(others, groups)))
+            )
         if reading.unread:
             raise UnavailableError("The state cannot be read at the moment.")
         return parts
@@ -159,7 +191,7 @@ class FlagAnswers:
         if kept is not None and kept[0] is stored:
             return kept[1]
         context = flags.group_context(group_type, group_key, stored or _NOTHING, named)
-        answer = shape.of(flags.group_flags(group_type).answers(context))
+        answer = shape.of(asked.project_id, flags.group_flags(group_type).answers(context))
         return shape.ready.keep(ready, place, stored, answer)
 
     def _of_person(
@@ -179,7 +211,7 @@ class FlagAnswers:
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answer = shape.of(flags.answers(reading.context(flags, _NOTHING)))
+        answer = shape.of(asked.project_id, flags.answers(reading.context(flags, _NOTHING)))
         return shape.ready.keep(ready, place, stored, answer)
 
 
@@ -293,6 +325,8 @@ class FlagService:
     projects: Projects
     clock_ms: Callable[[], int]
     limits: Limits
+    rate: RateLimit
+    warnings: Warnings
     channels: Channels
     public_url: str
 

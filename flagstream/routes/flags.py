@@ -14,7 +14,8 @@ from uuid_utils import UUID, uuid7
 from flagstream.errors import InvalidRequestError, OverloadedError, quote
 from flagstream.flags import Evaluation
 from flagstream.openapi import Access, Answer, AnyOf, Parameter, described
-from flagstream.ports import ProjectSnapshot
+from flagstream.ports import IngestionWarning, ProjectSnapshot
+from flagstream.warning_kinds import WarningKind
 from flagstream.wire import FlagsRequest, read_flags_request, request_runtime, unwrap_body
 
 from . import keys
@@ -28,6 +29,9 @@ from .shapes import flags as shapes
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
+OVER_QUOTA = IngestionWarning(
+    WarningKind.FLAGS_QUOTA_LIMITED, "is_quota_limited", "a project within its quota", "true"
+)
 _QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
 _X_REQUEST_ID = istr("X-Request-Id")
 SMALL_BYTES = 2048  # up to which a body is remembered as it was read
@@ -111,12 +115,12 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         stale_ms = None if wanted is None else await service.catch_up.to(wanted)
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
+        service.rate.take(project.id, snapshot.settings.max_flag_requests_per_s)
         if snapshot.settings.is_quota_limited:
-            members = [*_no_flags(query), _QUOTA_LIMITED]
+            members = _quota_limited(query, service, project.id)
         else:
-            runtime = None
-            if snapshot.flags.has_runtimes:
-                runtime = request_runtime(asked.evaluation_runtime, headers)
+            has_runtimes, named = snapshot.flags.has_runtimes, asked.evaluation_runtime
+            runtime = request_runtime(named, headers) if has_runtimes else None
             if query.is_for_surveys:
                 asked = _for_surveys(asked, snapshot.flags.keys)
             whole = Asked(project.id, asked, now_ms, runtime)
@@ -225,12 +229,17 @@ def _no_flags(query: _Query) -> _Members:
     return [*_NO_FLAGS] if query.older is None else query.older(())
 
 
+def _quota_limited(query: _Query, service: FlagService, project_id: int) -> _Members:
+    service.warnings.add(project_id, OVER_QUOTA)
+    return [*_no_flags(query), _QUOTA_LIMITED]
+
+
 def _flags(query: _Query, answers: FlagAnswers, asked: Asked) -> _Members:
     return _v2(answers, asked) if query.older is None else query.older(answers.evaluate(asked))
 
 
 def _v2(answers: FlagAnswers, asked: Asked) -> _Members:
-    flags, has_failed, *_ = answers.v2(asked)
+    flags, has_failed = answers.v2(asked)
     if not flags:
         return [*_NO_FLAGS]
     members = [*flags]

@@ -16,10 +16,10 @@ from flagstream.errors import (
     NotFoundError,
     QuotaExceededError,
     RequestError,
-    UnauthenticatedError,
 )
 from flagstream.openapi import Access, Answer, Parameter, described
 from flagstream.ports import Project, Projects, ProjectSnapshot
+from flagstream.state.access import Scope
 from flagstream.wire import (
     INVALID_CONTEXT,
     TARGETING_KEY_MISSING,
@@ -30,13 +30,15 @@ from flagstream.wire import (
 )
 
 from . import keys, ofrep_items
-from .auth import bearer
+from .auth import asking, bearer
 from .bodies import read_rest
 from .flag_answers import Asked, FlagService, Limits
+from .flags import OVER_QUOTA
 from .position import POSITION
 from .ready_answers import Answer as Part
 from .responses import Handler, client_route, is_known, json_headers
 from .shapes import ofrep as shapes
+from .tallies import EVALUATIONS
 
 _X_API_KEY = istr("X-API-Key")
 _FLAG_NOT_FOUND = "flag_not_found"
@@ -143,6 +145,8 @@ async def every(request: web.Request) -> web.Response:
     if known:
         response = web.Response(status=304, headers=_headers(request.headers.get(hdrs.ORIGIN)))
     else:
+        for part in parts:
+            EVALUATIONS.given(part.tally)
         members = b",".join([member for part in parts for member in part.members])
         stream = b"" if address is None else _stream(service.public_url, address, etag)
         response = _response(request, b'{"flags":[%b]%b}' % (members, stream))
@@ -180,7 +184,7 @@ def _stream(public_url: str, address: str, etag: str) -> bytes:
 
 async def _question(request: web.Request) -> _Question:
     service, headers = request.app[keys.FLAGS], request.headers
-    project, is_secret = _asking(service.projects, request)
+    project, is_secret = await _asking(request, service.projects)
     raw = await request.content.readany()
     if not request.content.at_eof():
         raw = await read_rest(request, raw, service.limits.body_bytes)
@@ -189,21 +193,24 @@ async def _question(request: web.Request) -> _Question:
     if (wanted := headers.get(POSITION)) is not None:
         await service.catch_up.to(wanted)
     snapshot = service.catalog.project(project.id)
+    service.rate.take(project.id, snapshot.settings.max_flag_requests_per_s)
     if snapshot.settings.is_quota_limited:
+        service.warnings.add(project.id, OVER_QUOTA)
         raise QuotaExceededError("The project is over its quota.")
     runtime = request_runtime("server" if is_secret else None, headers)
     whole = Asked(project.id, asked, service.clock_ms(), runtime)
     return _Question(service, snapshot, whole, is_secret, body)
 
 
-def _asking(projects: Projects, request: web.Request) -> tuple[Project, bool]:
+async def _asking(request: web.Request, projects: Projects) -> tuple[Project, bool]:
     """Read whose flags are asked for, and whether with a secret key."""
     key = request.headers.get(_X_API_KEY) or bearer(request)
     if (project := projects.by_token(key)) is not None:
         return project, False
-    if (project := projects.by_secret_key(key)) is not None:
-        return project, True
-    raise UnauthenticatedError("The project token or secret key is unknown.")
+    caller, project = await asking(request, key, Scope.FLAGS_READ)
+    if caller.key is not None:
+        request.app[keys.SECRET_KEYS].note_use(caller.key)
+    return project, True
 
 
 def _read(raw: bytes, content_encoding: str | None, limits: Limits) -> tuple[FlagsRequest, bytes]:

@@ -10,6 +10,7 @@ import orjson
 from flagstream.flags import Basis, Evaluation, Kind, Reason
 
 from .ready_answers import Answer
+from .tallies import tally_of
 
 _DIGEST_BYTES = 16
 _REASONS = {
@@ -36,13 +37,14 @@ def item(evaluation: Evaluation) -> bytes:
     return known
 
 
-def answer(evaluations: Sequence[Evaluation]) -> Answer:
+def answer(project_id: int, evaluations: Sequence[Evaluation]) -> Answer:
     """Take what a bulk answer holds from evaluations."""
     members = [item(evaluation) for evaluation in evaluations]
     digest = blake2b(b",".join(members), digest_size=_DIGEST_BYTES).digest()
     # A sum, so that it does not matter in which part a flag is.
     said = sum([hash((each.key, each.value, each.payload, each.failed)) for each in evaluations])
-    return Answer(members, any(each.failed for each in evaluations), digest, said)
+    has_failed = any(each.failed for each in evaluations)
+    return Answer(members, has_failed, tally_of(project_id, evaluations), digest, said)
 
 
 def etag(seed: str, parts: Sequence[Answer]) -> str:

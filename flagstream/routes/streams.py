@@ -6,6 +6,7 @@ from aiohttp import hdrs, web
 
 from flagstream.errors import InvalidRequestError, OverloadedError, UnauthenticatedError
 from flagstream.openapi import Access, Answer, Parameter, described
+from flagstream.state.access import Scope
 from flagstream.streams import HEARTBEAT, Connection, Sight, Streams, Watch
 from flagstream.wire import read_ofrep_request
 
@@ -24,7 +25,7 @@ LAST_ID = Parameter(
 )
 
 
-@described(STREAM, parameters=[LAST_ID], refusals=[OverloadedError])
+@described(STREAM, access=Scope.GROUPS_READ, parameters=[LAST_ID], refusals=[OverloadedError])
 async def changes(request: web.Request) -> web.StreamResponse:
     """
     Tell of every flag that answers otherwise, and of every group that it answers otherwise.

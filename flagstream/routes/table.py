@@ -1,12 +1,12 @@
 """The table of all routes."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 
 from aiohttp import hdrs, web
 
-from flagstream.openapi import ApiDocument, Section
+from flagstream.openapi import Access, ApiDocument, Section, needs_key, operation_of
 
 from . import (
     absent,
@@ -31,11 +31,13 @@ from . import (
     persons,
     projects,
     remote_config,
+    secret_keys,
     streams,
 )
+from .auth import authorized
 from .errors import guarded, not_allowed, not_found
 from .pages import API_ROOTS
-from .responses import Handler
+from .responses import Handler, preflight
 from .shapes.common import PATH_PARAMETERS
 
 SECTIONS = (
@@ -55,7 +57,12 @@ SECTIONS = (
     Section(
         "Definitions",
         "Flags, cohorts and settings, as they are changed.",
-        (*projects.routes, *management.routes, *cohorts.routes, *history.routes),
+        (*management.routes, *cohorts.routes, *history.routes),
+    ),
+    Section(
+        "Projects and keys",
+        "Projects with their settings, and the keys to them.",
+        (*projects.routes, *secret_keys.routes),
     ),
     Section(
         "Groups",
@@ -69,7 +76,14 @@ SECTIONS = (
 )
 
 
-def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
+# What is told of requests to some routes, where that is wanted.
+_SPANS = {"capture": capture.routes, "evaluate": flags.routes}
+Traced = Callable[[str, Handler], Handler]
+
+
+def add_routes(
+    app: web.Application, is_ready: Callable[[], bool], traced: Traced | None = None
+) -> None:
     """Serve every resource, and refuse every other path and method."""
     app[keys.API_DOCUMENT] = ApiDocument(
         sections=SECTIONS,
@@ -77,7 +91,17 @@ def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
         parameters=PATH_PARAMETERS,
         always=health.PATHS,
     )
-    _add(app, chain.from_iterable(section.routes for section in SECTIONS), is_ready)
+    routes = chain.from_iterable(section.routes for section in SECTIONS)
+    _add(app, routes if traced is None else _told(routes, traced), is_ready)
+
+
+def _told(routes: Iterable[web.RouteDef], traced: Traced) -> Iterator[web.RouteDef]:
+    names = {id(each): name for name, told in _SPANS.items() for each in told}
+    for each in routes:
+        if id(each) in names and each.method != hdrs.METH_OPTIONS:
+            yield web.RouteDef(each.method, each.path, traced(names[id(each)], each.handler), {})
+        else:
+            yield each
 
 
 def add_health(app: web.Application) -> None:
@@ -103,8 +127,19 @@ def _add_resource(
         handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
     resource = app.router.add_resource(path)
     for method, handler in handlers.items():
-        resource.add_route(method, guarded(handler, is_ready))
+        resource.add_route(method, guarded(_checked(handler), is_ready))
     resource.add_route(hdrs.METH_ANY, guarded(not_allowed(handlers), is_ready))
+
+
+def _checked(handler: Handler) -> Handler:
+    """
+    Ask for what the handler says that it needs.
+
+    Raises:
+        LookupError: It says nothing.
+    """
+    access = Access.NOTHING if handler is preflight else operation_of(handler).access
+    return authorized(handler, access) if needs_key(access) else handler
 
 
 def always() -> bool:

@@ -3,9 +3,11 @@
 from .body import decode_body, unwrap_body
 from .capture import TOKEN_NAMES, Captured, Rejection, parse_capture, rejection
 from .capture_v1 import CaptureHeaders, parse_capture_v1, results
-from .events import CapturedEvent, Merge, MergeRule, PersonChange
+from .events import CapturedEvent, Merge, MergeRule, PersonChange, flattened
 from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
+from .json_text import brackets
+from .losses import EventLimits, Loss, OverLimitError
 from .ofrep import INVALID_CONTEXT, TARGETING_KEY_MISSING, read_ofrep_request
 from .plain_flags import read_flags_request
 from .runtime import request_runtime
@@ -18,14 +20,19 @@ __all__ = [
     "CaptureHeaders",
     "Captured",
     "CapturedEvent",
+    "EventLimits",
     "FlagsRequest",
     "GroupChange",
     "GroupLine",
+    "Loss",
     "Merge",
     "MergeRule",
+    "OverLimitError",
     "PersonChange",
     "Rejection",
+    "brackets",
     "decode_body",
+    "flattened",
     "group_change",
     "group_lines",
     "parse_capture",

