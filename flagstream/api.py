@@ -11,6 +11,7 @@ from flagstream.management import Management, Turn, alone
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
+from flagstream.routes.room import Room
 from flagstream.routes.table import add_health, add_routes, always
 from flagstream.settings import Settings
 
@@ -79,6 +80,7 @@ def create_app(services: Services) -> web.Application:
         handler_args={"auto_decompress": False},
     )
     app[keys.SETTINGS] = services.settings
+    app[keys.ROOM] = Room(services.settings.max_bodies_bytes)
     app[keys.SINK] = services.sink
     app[keys.READER] = services.reader
     app[keys.VIEW] = services.view

@@ -70,6 +70,7 @@ class Settings(BaseModel):
 
     max_body_bytes: Bytes = 20_971_520
     max_event_body_bytes: Bytes = 2_097_152
+    max_bodies_bytes: Bytes = 268_435_456
     max_json_depth: Count = 64
     max_lag_changes: Count = 50_000
     max_lag_s: Seconds = 2.0

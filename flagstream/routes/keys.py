@@ -21,11 +21,13 @@ from flagstream.ports import (
 from flagstream.settings import Settings
 
 from .flag_answers import FlagService
+from .room import Room
 
 SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
 FLAGS = web.AppKey("flags", FlagService)
+ROOM = web.AppKey("room", Room)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.
