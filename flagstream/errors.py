@@ -22,6 +22,7 @@ Every error that flagstream raises on purpose.
         ├── ForbiddenError        403
         ├── NotFoundError         404
         ├── MethodNotAllowedError 405
+        ├── SlowRequestError      408
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
@@ -223,6 +224,14 @@ class MethodNotAllowedError(RequestError):
     status = 405
     type = "invalid_request"
     code = "method_not_allowed"
+
+
+class SlowRequestError(RequestError):
+    """The request did not arrive in time; the connection is closed."""
+
+    status = 408
+    type = "invalid_request"
+    code = "request_timeout"
 
 
 class ConflictError(RequestError):

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
@@ -23,11 +24,13 @@ from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.routes.connections import Connections
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.views import SPARED_THRESHOLD, ReadSide
 
 _HANDOVER_S = 2.0
+_OTHER_DESCRIPTORS = 2_048  # of the log, the tables and the views
 
 
 def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
@@ -127,16 +130,32 @@ async def listening(
     Raises:
         SettingsError: The address is in use, or not this machine's.
     """
+    _allow_descriptors(settings.max_connections + _OTHER_DESCRIPTORS)
     runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     try:
-        server = await listen(runner, settings.host, settings.port, is_shared=is_shared)
+        server = await listen(
+            runner,
+            Connections.of(settings),
+            settings.host,
+            settings.port,
+            is_shared=is_shared,
+        )
     except OSError as error:
         raise _refused(settings, error) from None
     stack.callback(server.close)
     port: int = server.sockets[0].getsockname()[1]
     return port
+
+
+def _allow_descriptors(wanted: int) -> None:
+    """Let the process have as many files and sockets open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
 async def reserved_port(settings: Settings, stack: AsyncExitStack) -> int:

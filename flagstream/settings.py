@@ -1,6 +1,7 @@
 """Settings: read once at start, from a file, the environment and the command line."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote as quote_path
@@ -22,6 +23,7 @@ ENVIRONMENT_PREFIX = "FLAGSTREAM_"
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseModel):
@@ -68,6 +70,12 @@ class Settings(BaseModel):
     retention_hours: Seconds = 168
     retention_bytes: Bytes = 10_737_418_240
 
+    trusted_proxies: tuple[Network, ...] = ()
+    max_connections: Count = 4_096
+    max_connections_per_address: Annotated[int, Field(ge=0)] = 0
+    head_timeout_s: Seconds = 10.0
+    body_timeout_s: Seconds = 60.0
+    idle_timeout_s: Seconds = 130.0
     max_body_bytes: Bytes = 20_971_520
     max_event_body_bytes: Bytes = 2_097_152
     max_bodies_bytes: Bytes = 268_435_456
@@ -81,6 +89,14 @@ class Settings(BaseModel):
     deduplicate_hours: Seconds = 24
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        """Take a list for what it is, and a text for one with commas."""
+        if not isinstance(value, str):
+            return value
+        return [each.strip() for each in value.split(",") if each.strip()]
 
     @field_validator("role")
     @classmethod

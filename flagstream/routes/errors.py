@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import NoReturn
 
+import orjson
 from aiohttp import hdrs, web
 
 from flagstream.errors import (
@@ -13,13 +14,18 @@ from flagstream.errors import (
     MethodNotAllowedError,
     NotFoundError,
     RequestError,
+    SlowRequestError,
     UnavailableError,
 )
 from flagstream.telemetry import RESPONSES
 
-from .responses import Handler, json_response
+from .responses import Handler, bytes_response
 
 _log = logging.getLogger(__name__)
+
+
+class TornRequestError(InvalidRequestError):
+    """The body is not as HTTP has it; nobody knows where the next request begins."""
 
 
 class InternalError(RequestError):
@@ -50,6 +56,12 @@ def guarded(handler: Handler, is_ready: Callable[[], bool]) -> Handler:
     return answer
 
 
+async def expected(request: web.Request) -> None:
+    """Let a client send its body that waits for that; what else it expects is passed over."""
+    if request.headers[hdrs.EXPECT].lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 async def not_found(request: web.Request) -> NoReturn:
     """Refuse a path that nothing is at."""
     raise NotFoundError(f"There is nothing at {request.path}.")
@@ -70,14 +82,18 @@ def not_allowed(methods: Iterable[str]) -> Handler:
 
 def error_response(request: web.BaseRequest, error: RequestError) -> web.Response:
     """Encode an error."""
-    response = json_response(
-        {"type": error.type, "code": error.code, "detail": error.detail, "attr": error.attr},
-        request=request,
-        status=error.status,
-    )
+    response = bytes_response(encoded_error(error), request=request, status=error.status)
+    if isinstance(error, SlowRequestError | TornRequestError):
+        response.force_close()
     if error.retry_after_s is not None:
         response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
     return response
+
+
+def encoded_error(error: RequestError) -> bytes:
+    """Write what every refusal says."""
+    members = {"type": error.type, "code": error.code, "detail": error.detail, "attr": error.attr}
+    return orjson.dumps(members)
 
 
 def _request_error(request: web.Request, error: Exception) -> RequestError:
@@ -86,7 +102,7 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
     if isinstance(error, web.HTTPRequestEntityTooLarge):
         return BodyTooLargeError("The body is larger than allowed.")
     if isinstance(error, web.RequestPayloadError):
-        return InvalidRequestError("body: expected a whole request, got a torn one")
+        return TornRequestError("body: expected a whole request, got a torn one")
     if isinstance(error, LogUnavailableError):
         _log.warning("The log takes no writes", exc_info=error)
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)

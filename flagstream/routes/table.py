@@ -31,7 +31,7 @@ from . import (
     projects,
     remote_config,
 )
-from .errors import guarded, not_allowed, not_found
+from .errors import expected, guarded, not_allowed, not_found
 from .pages import API_ROOTS
 from .responses import Handler
 from .shapes.common import PATH_PARAMETERS
@@ -99,7 +99,7 @@ def _add_resource(
         handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
     resource = app.router.add_resource(path)
     for method, handler in handlers.items():
-        resource.add_route(method, guarded(handler, is_ready))
+        resource.add_route(method, guarded(handler, is_ready), expect_handler=expected)
     resource.add_route(hdrs.METH_ANY, guarded(not_allowed(handlers), is_ready))
 
 
