@@ -12,7 +12,7 @@ from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
 from flagstream.routes.room import Room
-from flagstream.routes.table import add_health, add_routes, always
+from flagstream.routes.table import add_health, add_public_part, add_routes, always
 from flagstream.settings import Settings
 
 
@@ -62,6 +62,15 @@ def create_health_app(
     app[keys.IS_ALIVE] = is_alive
     app[keys.METRICS] = own_metrics
     add_health(app)
+    return app
+
+
+def create_public_app(whole: web.Application) -> web.Application:
+    """Wire what strangers may ask of an application; all the rest is as if it were not there."""
+    app = web.Application()
+    for key, value in whole.items():
+        app[key] = value
+    add_public_part(app, whole)
     return app
 
 

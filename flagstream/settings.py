@@ -31,6 +31,8 @@ class Settings(BaseModel):
     Every setting, with its unit in its name. ``config/flagstream.toml`` describes each.
 
     Attributes:
+        admin_port: Where everything is answered, while *port* is for what browsers and capturing
+            backends ask; 0 for *port* alone.
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
         api_processes: How many answer requests beside the one that folds; 0 where it does both.
@@ -48,6 +50,8 @@ class Settings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = 0
     data_dir: Path = Path("data")
     project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
     secret_key: SecretStr = SecretStr("")

@@ -1,6 +1,7 @@
 """What handlers find in the application, each under a typed key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -23,6 +24,20 @@ from flagstream.settings import Settings
 from .flag_answers import FlagService
 from .room import Room
 
+
+class Served(NamedTuple):
+    """
+    What an application serves.
+
+    Attributes:
+        is_ready: Until then everything but health answers 503.
+    """
+
+    routes: Sequence[web.RouteDef]
+    is_ready: Callable[[], bool]
+
+
+SERVED = web.AppKey("served", Served)
 SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)

@@ -182,7 +182,7 @@ class Protocol(RequestHandler):
 
     def handle_error(
         self,
-        request: web.BaseRequest,
+        request: web.BaseRequest,  # noqa: ARG002 -- there is none
         status: int = 500,
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002 -- quotes what was sent, over several lines
@@ -192,7 +192,7 @@ class Protocol(RequestHandler):
         if status >= 500:  # noqa: PLR2004 -- where HTTP draws the line
             self.log_exception("Unexpected error", exc_info=exc)
             error = InternalError("Something went wrong here.")
-        response = error_response(request, error)
+        response = error_response(error)
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"
         return response

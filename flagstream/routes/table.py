@@ -2,11 +2,12 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import chain
 
 from aiohttp import hdrs, web
 
-from flagstream.openapi import ApiDocument, Section
+from flagstream.openapi import Access, ApiDocument, Section, operation_of
 
 from . import (
     absent,
@@ -32,8 +33,9 @@ from . import (
     remote_config,
 )
 from .errors import expected, guarded, not_allowed, not_found
+from .keys import Served
 from .pages import API_ROOTS
-from .responses import Handler
+from .responses import Handler, preflight
 from .shapes.common import PATH_PARAMETERS
 
 SECTIONS = (
@@ -65,6 +67,9 @@ SECTIONS = (
 )
 
 
+_FOR_OPERATORS = {health.metrics, *(each.handler for each in openapi.routes)}
+
+
 def add_routes(app: web.Application, is_ready: Callable[[], bool]) -> None:
     """Serve every resource, and refuse every other path and method."""
     app[keys.API_DOCUMENT] = ApiDocument(
@@ -81,11 +86,23 @@ def add_health(app: web.Application) -> None:
     _add(app, health.routes, always)
 
 
+def add_public_part(app: web.Application, whole: web.Application) -> None:
+    """Serve what *whole* serves, but for what nobody but operators and backends should reach."""
+    served = whole[keys.SERVED]
+    _add(app, filter(is_public, served.routes), served.is_ready)
+
+
+def is_public(definition: web.RouteDef) -> bool:
+    """Tell routes that neither want the secret key, nor tell more than that the server answers."""
+    return not is_private(definition.handler) and definition.handler not in _FOR_OPERATORS
+
+
 def _add(
     app: web.Application, routes: Iterable[web.RouteDef], is_ready: Callable[[], bool]
 ) -> None:
+    app[keys.SERVED] = served = Served(tuple(routes), is_ready)
     table: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
-    for definition in routes:
+    for definition in served.routes:
         table[definition.path][definition.method] = definition.handler
     for path, handlers in table.items():
         _add_resource(app, path, handlers, always if path in health.PATHS else is_ready)
@@ -97,10 +114,19 @@ def _add_resource(
 ) -> None:
     if hdrs.METH_GET in handlers:
         handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
+    # Pages of other origins only ask where they may ask whether they may.
+    guard = partial(guarded, is_ready=is_ready, is_for_pages=hdrs.METH_OPTIONS in handlers)
     resource = app.router.add_resource(path)
     for method, handler in handlers.items():
-        resource.add_route(method, guarded(handler, is_ready), expect_handler=expected)
-    resource.add_route(hdrs.METH_ANY, guarded(not_allowed(handlers), is_ready))
+        guarded_handler = guard(handler, is_private=is_private(handler))
+        resource.add_route(method, guarded_handler, expect_handler=expected)
+    refuse = not_allowed(handlers, is_for_pages=hdrs.METH_OPTIONS in handlers)
+    resource.add_route(hdrs.METH_ANY, guard(refuse))
+
+
+def is_private(handler: Handler) -> bool:
+    """Tell whether a handler answers who has the secret key alone."""
+    return handler is not preflight and operation_of(handler).access is Access.SECRET_KEY
 
 
 def always() -> bool:
