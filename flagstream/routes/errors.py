@@ -59,8 +59,10 @@ def guarded(
                 raise UnavailableError("The server is still starting.", retry_after_s=1)  # noqa: TRY301 -- answered like any other refusal
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 -- nobody above answers a client
-            refusal = _request_error(request, error)
-            response = error_response(refusal, request if is_for_pages else None)
+            # Bound to no name: with its frames, and a body in one of them, it would be a cycle.
+            response = error_response(
+                _request_error(request, error), request if is_for_pages else None
+            )
         complete_headers(response, is_private=is_private)
         RESPONSES.count(response.status)
         return response
@@ -120,6 +122,8 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
         return BodyTooLargeError("The body is larger than allowed.")
     if isinstance(error, web.RequestPayloadError):
         return TornRequestError("body: expected a whole request, got a torn one")
+    if isinstance(error, ConnectionResetError) and request.transport is None:
+        return TornRequestError("body: expected a whole request, but the client has gone")
     if isinstance(error, LogUnavailableError):
         _log.warning("The log takes no writes", exc_info=error)
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)

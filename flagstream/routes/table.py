@@ -106,7 +106,8 @@ def _add(
         table[definition.path][definition.method] = definition.handler
     for path, handlers in table.items():
         _add_resource(app, path, handlers, always if path in health.PATHS else is_ready)
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", guarded(not_found, is_ready))
+    nothing = app.router.add_resource("/{path:.*}")
+    nothing.add_route(hdrs.METH_ANY, guarded(not_found, is_ready), expect_handler=expected)
 
 
 def _add_resource(

@@ -86,7 +86,8 @@ def _told(ran: subprocess.CompletedProcess[str]) -> str:
     """Take the traceback, or whatever else was said last."""
     text = ran.stdout + ran.stderr
     start = text.find("Uncaught Python exception")
-    return text[start : start + 4_000] if start >= 0 else text[-4_000:]
+    told = text[start:] if start >= 0 else text[-4_000:]
+    return told.partition("\nINFO:")[0][:4_000]
 
 
 def main() -> int:

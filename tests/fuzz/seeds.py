@@ -1,14 +1,20 @@
 """Inputs to begin with: those that once failed, and what the cases of other tests hold."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+from tests.documented import document
+from tests.fakes.views import PROJECT
+from tests.fuzz.targets import WRAPPERS
 
 CORPUS = Path(__file__).parent / "corpus"
 _CASES = Path(__file__).parents[1] / "conformance" / "cases"
 _MAX_BYTES = 4_096
 _SEEDS = 150
+_FILLED = {"project": "@current", "token": PROJECT.token, "name": "array.js"}
 
 
 def corpus(target: str) -> Iterator[bytes]:
@@ -21,9 +27,39 @@ def seeds(target: str) -> list[bytes]:
     """Take the inputs to begin with."""
     found = [json.dumps(each).encode() for each in _documents(target)]
     small = [raw for raw in dict.fromkeys(found) if len(raw) <= _MAX_BYTES]
-    step = max(1, len(small) // _SEEDS)
-    prefix = b"\0\0" if target == "body" else b""
-    return [*corpus(target), *(prefix + raw for raw in small[::step])]
+    some = small[:: max(1, len(small) // _SEEDS)]
+    if target == "body":
+        some = [b"\0\0" + each for raw in some for each in (raw, *_wrapped(raw))]
+    elif target == "requests":
+        some = [*map(_captured, some), *_asked()]
+    return [*corpus(target), *some]
+
+
+def _wrapped(raw: bytes) -> Iterator[bytes]:
+    yield from (wrap(raw) for wrap in WRAPPERS.values())
+
+
+def _captured(raw: bytes) -> bytes:
+    path = "/flags/?v=2" if b'"event"' not in raw else "/batch/?wait=1"
+    return _request("POST", path, raw)
+
+
+def _asked() -> Iterator[bytes]:
+    """Ask each operation for something."""
+    for path, operations in document()["paths"].items():
+        for method in operations:
+            filled = re.sub(r"\{(\w+)\}", lambda name: _FILLED.get(name[1], "1"), path)
+            body = b"{}" if method != "get" else b""
+            yield _request(method.upper(), f"{filled}?group_type_index=0&group_key=a&limit=1", body)
+
+
+def _request(method: str, path: str, body: bytes) -> bytes:
+    head = (
+        f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {PROJECT.secret_key}\r\n"
+        "Origin: https://app.example\r\nUser-Agent: posthog-node/5.7\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
 
 
 def _documents(target: str) -> Iterator[Any]:

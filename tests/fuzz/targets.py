@@ -6,6 +6,7 @@ import json
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -40,13 +41,14 @@ from flagstream.wire import (
     results,
     unwrap_body,
 )
+from tests.fuzz.edge import Edge
 
 MAX_BYTES = 1 << 21
 MAX_DEPTH = 64
 NOW_MS = 1_764_000_000_000
 GROUP_TYPES = {"organization": 0, "project": 1}
 _LABELS = ("", "gzip", "deflate", "lz64", "lz-string", "base64", "zstd", "gzip-js")
-_WRAPPERS: Mapping[str, Callable[[bytes], bytes]] = {
+WRAPPERS: Mapping[str, Callable[[bytes], bytes]] = {
     "gzip": lambda raw: gzip.compress(raw, 1),
     "deflate": lambda raw: zlib.compress(raw, 1),
     "zstd": zstandard.ZstdCompressor(level=1).compress,
@@ -68,9 +70,9 @@ def body(data: bytes) -> None:
     """Bodies under any label, and what decodes in any wrapping that is put around it."""
     label, how, raw = _LABELS[_first(data) % len(_LABELS)], _first(data[1:]), data[2:]
     plain = _decoded(raw, label)
-    name = tuple(_WRAPPERS)[how % len(_WRAPPERS)]
+    name = tuple(WRAPPERS)[how % len(WRAPPERS)]
     if raw[:1] in (b"{", b"[") and len(raw) <= MAX_BYTES // 4:
-        wrapped = _WRAPPERS[name](raw)
+        wrapped = WRAPPERS[name](raw)
         is_named = name == "deflate"
         same = _decoded(wrapped, name if is_named else label if label != "deflate" else "")
         if not label.startswith("lz"):
@@ -165,8 +167,15 @@ def groups(data: bytes) -> None:
             assert len(line.read.detail) < 1_000
 
 
+def requests(data: bytes) -> None:
+    """Requests as they arrive: none breaks anything, or is logged as if it had."""
+    _edge().ask(data)
+
+
+_edge = cache(Edge)
+
 TARGETS: Mapping[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (body, capture, flags, definitions, groups)
+    target.__name__: target for target in (body, capture, flags, definitions, groups, requests)
 }
 
 
