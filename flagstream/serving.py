@@ -25,6 +25,7 @@ from flagstream.ingest import WarningSamples
 from flagstream.keys import StaticProjects, default_project
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.redaction import keep_values_out, report
 from flagstream.routes.connections import Connections
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
@@ -41,12 +42,14 @@ def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]])
         level=settings.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    keep_values_out()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_run(settings, process))
 
 
 async def _run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(report)
     # Faust and its Kafka client wait without end for a broker that is gone.
     overdue = threading.Timer(settings.stop_timeout_s, _give_up)
     overdue.daemon = True

@@ -109,6 +109,12 @@ def error_response(error: RequestError, request: web.BaseRequest | None = None) 
     return response
 
 
+def _route(request: web.Request) -> str:
+    """Name what was asked for without what was asked: paths hold tokens and ids."""
+    resource = request.match_info.route.resource
+    return "" if resource is None else resource.canonical
+
+
 def encoded_error(error: RequestError) -> bytes:
     """Write what every refusal says."""
     members = {"type": error.type, "code": error.code, "detail": error.detail, "attr": error.attr}
@@ -127,5 +133,5 @@ def _request_error(request: web.Request, error: Exception) -> RequestError:
     if isinstance(error, LogUnavailableError):
         _log.warning("The log takes no writes", exc_info=error)
         return UnavailableError("The log takes no writes at the moment.", retry_after_s=1)
-    _log.error("Unexpected error", exc_info=error, extra={"path": request.path})
+    _log.error("Unexpected error", exc_info=error, extra={"route": _route(request)})
     return InternalError("Something went wrong here.")
