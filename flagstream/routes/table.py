@@ -1,5 +1,6 @@
 """The table of all routes."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -67,6 +68,8 @@ SECTIONS = (
 )
 
 
+# aiohttp's own pattern leaves out braces, which ids of persons may hold.
+_PARAMETER = re.compile(r"\{(\w+)\}")
 _FOR_OPERATORS = {health.metrics, *(each.handler for each in openapi.routes)}
 
 
@@ -117,7 +120,7 @@ def _add_resource(
         handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
     # Pages of other origins only ask where they may ask whether they may.
     guard = partial(guarded, is_ready=is_ready, is_for_pages=hdrs.METH_OPTIONS in handlers)
-    resource = app.router.add_resource(path)
+    resource = app.router.add_resource(_PARAMETER.sub(r"{\1:[^/]+}", path))
     for method, handler in handlers.items():
         guarded_handler = guard(handler, is_private=is_private(handler))
         resource.add_route(method, guarded_handler, expect_handler=expected)
