@@ -21,6 +21,7 @@ from flagstream.telemetry import RESPONSES
 
 from .responses import Handler, bytes_response, complete_headers
 
+_SERVER = hdrs.SERVER
 _log = logging.getLogger(__name__)
 
 
@@ -63,7 +64,8 @@ def guarded(
             response = error_response(
                 _request_error(request, error), request if is_for_pages else None
             )
-        complete_headers(response, is_private=is_private)
+        if is_private or _SERVER not in response.headers:
+            complete_headers(response, is_private=is_private)
         RESPONSES.count(response.status)
         return response
 
