@@ -130,13 +130,8 @@ def use_sdk(server):
     client.shutdown()
 
 
-@pytest.mark.parametrize("settings", [{}, {"api_processes": 2}], ids=["one", "several"])
-def test_nothing_of_what_was_sent(tmp_path, settings):
-    """
-    However much is told, whatever is sent, and whatever breaks over it: neither keys nor ids nor
-    names nor values are in the log, but where it broke is.
-    """
-    server = Marked(tmp_path / "data", **settings)
+def logged(server):
+    """Send everything, and take what was logged until the end."""
     try:
         server.start()
         for script in (define, capture, ask, send_raw, use_sdk):
@@ -147,7 +142,16 @@ def test_nothing_of_what_was_sent(tmp_path, settings):
         assert 0 == server.terminate()
     finally:
         server.kill()
-    log = server.log.read_text()
+    return server.log.read_text()
+
+
+@pytest.mark.parametrize("settings", [{}, {"api_processes": 2}], ids=["one", "several"])
+def test_nothing_of_what_was_sent(tmp_path, settings):
+    """
+    However much is told, whatever is sent, and whatever breaks over it: neither keys nor ids nor
+    names nor values are in the log, but where it broke is.
+    """
+    log = logged(Marked(tmp_path / "data", **settings))
 
     assert "" == "\n".join(line for line in log.splitlines() if MARK in line)
     if not settings:
