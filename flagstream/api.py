@@ -20,7 +20,8 @@ from flagstream.routes import keys
 from flagstream.routes.channels import Channels
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
-from flagstream.routes.table import Traced, add_health, add_routes, always
+from flagstream.routes.room import Room
+from flagstream.routes.table import Traced, add_health, add_public_part, add_routes, always
 from flagstream.settings import Settings
 from flagstream.streams import Streams
 from flagstream.wire import EventLimits
@@ -83,6 +84,15 @@ def create_health_app(
     return app
 
 
+def create_public_app(whole: web.Application) -> web.Application:
+    """Wire what strangers may ask of an application; all the rest is as if it were not there."""
+    app = web.Application()
+    for key, value in whole.items():
+        app[key] = value
+    add_public_part(app, whole)
+    return app
+
+
 # The request itself is answered right in any case; what is waited for is the next one.
 _CONTINUITY_WAIT_S = 0.25
 
@@ -108,6 +118,7 @@ def create_app(services: Services) -> web.Application:
     )
     limits = _event_limits(services.settings)
     app[keys.SETTINGS] = services.settings
+    app[keys.ROOM] = Room(services.settings.max_bodies_bytes)
     app[keys.SINK] = services.sink
     app[keys.READER] = services.reader
     app[keys.VIEW] = services.view

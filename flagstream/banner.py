@@ -25,7 +25,7 @@ _FLAGS = """\
     "distinct_id": "user-1", "groups": {{"organization": "acme"}}}}'"""
 _GROUPS = """\
   # the groups that were seen
-  curl '{url}/api/projects/@current/groups/?group_type_index=0' \\
+  curl '{admin_url}/api/projects/@current/groups/?group_type_index=0' \\
     -H "Authorization: Bearer {bearer}\""""
 
 
@@ -33,13 +33,24 @@ _WORKER_TEMPLATE = """
 flagstream folds what comes in at {broker}
 
   how it is    {url}/_readiness
-  metrics      {url}/metrics
+  metrics      {admin_url}/metrics
 """
 
 
 def server_url(settings: Settings, port: int) -> str:
     """Write the address under which this machine reaches the server."""
-    host = _LOOPBACKS.get(settings.host, settings.host)
+    return _url(settings.host, port)
+
+
+def admin_url(settings: Settings, port: int) -> str:
+    """Write likewise where everything is answered; *port* is the first of the server."""
+    if settings.admin_port:
+        return _url(settings.admin_host, settings.admin_port)
+    return server_url(settings, port)
+
+
+def _url(host: str, port: int) -> str:
+    host = _LOOPBACKS.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
@@ -57,7 +68,7 @@ def banner(settings: Settings, token: str, port: int) -> str:
         operator_key, bearer = f"in {file}, while it runs", f"$(cat '{file}')"
     url = server_url(settings, port)
     commands = "\n\n".join(
-        command.format(url=url, token=token, bearer=bearer)
+        command.format(url=url, admin_url=admin_url(settings, port), token=token, bearer=bearer)
         for command in (_CAPTURE, _FLAGS, _GROUPS)
     )
     return _TEMPLATE.format(
@@ -71,4 +82,8 @@ def banner(settings: Settings, token: str, port: int) -> str:
 
 def worker_banner(settings: Settings, port: int) -> str:
     """Write what a process says that answers no requests; *port* likewise."""
-    return _WORKER_TEMPLATE.format(broker=settings.broker_url, url=server_url(settings, port))
+    return _WORKER_TEMPLATE.format(
+        broker=settings.broker_url,
+        url=server_url(settings, port),
+        admin_url=admin_url(settings, port),
+    )

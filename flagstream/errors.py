@@ -23,6 +23,7 @@ Every error that flagstream raises on purpose.
         ├── ForbiddenError        403
         ├── NotFoundError         404
         ├── MethodNotAllowedError 405
+        ├── SlowRequestError      408
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
@@ -30,7 +31,7 @@ Every error that flagstream raises on purpose.
         └── UnavailableError      503
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,10 +41,38 @@ _QUOTED_CHARS = 80
 def quote(got: object) -> str:
     """Render a refused value for an error message, cut to a readable length."""
     try:
-        text = repr(got)
-    except (RecursionError, ValueError):  # nested without end, or an integer of many digits
+        text = "".join(_rendered(got, _QUOTED_CHARS + 1))
+    except (RecursionError, ValueError):  # an integer of many digits
         text = f"a value of type {type(got).__name__}"
     return text if len(text) <= _QUOTED_CHARS else text[:_QUOTED_CHARS] + "…"
+
+
+def _rendered(got: object, room: int) -> Iterator[str]:
+    """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
+    if type(got) is str or type(got) is bytes:
+        # Escapes only make it longer.
+        yield repr(got[:room])
+    elif type(got) is list:
+        yield "["
+        yield from _listed(([each] for each in got), room - 1)
+        yield "]"
+    elif type(got) is dict:
+        yield "{"
+        yield from _listed(got.items(), room - 1)
+        yield "}"
+    else:
+        yield repr(got)
+
+
+def _listed(entries: Iterable[Sequence[object]], room: int) -> Iterator[str]:
+    separator = ""
+    for entry in entries:
+        text = ": ".join("".join(_rendered(each, room)) for each in entry)
+        yield separator + text
+        room -= len(separator) + len(text)
+        separator = ", "
+        if room <= 0:
+            return
 
 
 class FlagstreamError(Exception):
@@ -203,6 +232,14 @@ class MethodNotAllowedError(RequestError):
     status = 405
     type = "invalid_request"
     code = "method_not_allowed"
+
+
+class SlowRequestError(RequestError):
+    """The request did not arrive in time; the connection is closed."""
+
+    status = 408
+    type = "invalid_request"
+    code = "request_timeout"
 
 
 class ConflictError(RequestError):

@@ -1,6 +1,7 @@
 """Settings: read once at start, from a file, the environment and the command line."""
 
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote as quote_path
@@ -25,6 +26,7 @@ Seconds = Annotated[float, Field(gt=0)]
 PerSecond = Annotated[float, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
 # A record on Kafka takes 4 MB, and a dead letter carries another in base64.
 _LARGEST_BYTES = 3_000_000
+Network = IPv4Network | IPv6Network
 
 
 class Settings(BaseModel):
@@ -34,6 +36,8 @@ class Settings(BaseModel):
     Attributes:
         otlp_endpoint: Of a collector of traces, ``http://host:4318``; empty for none.
         trace_sample_ratio: Of requests, in ``0`` to ``1``.
+        admin_port: Where everything is answered, while *port* is for what browsers and capturing
+            backends ask; 0 for *port* alone.
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
         public_url: Of this server, as clients know it; empty where their own address for it does.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
@@ -52,6 +56,8 @@ class Settings(BaseModel):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    admin_host: str = "127.0.0.1"
+    admin_port: Annotated[int, Field(ge=0, le=65535)] = 0
     data_dir: Path = Path("data")
     project_token: Annotated[str, Field(pattern=r"^(phc_[A-Za-z0-9_-]+)?$")] = ""
     secret_key: SecretStr = SecretStr("")
@@ -78,8 +84,15 @@ class Settings(BaseModel):
     retention_hours: Seconds = 168
     retention_bytes: Bytes = 10_737_418_240
 
+    trusted_proxies: tuple[Network, ...] = ()
+    max_connections: Count = 4_096
+    max_connections_per_address: Annotated[int, Field(ge=0)] = 0
+    head_timeout_s: Seconds = 10.0
+    body_timeout_s: Seconds = 60.0
+    idle_timeout_s: Seconds = 130.0
     max_body_bytes: Bytes = 20_971_520
     max_event_body_bytes: Bytes = 2_097_152
+    max_bodies_bytes: Bytes = 268_435_456
     max_json_depth: Count = 64
     max_event_bytes: Annotated[int, Field(ge=1, le=_LARGEST_BYTES)] = 1_048_576
     max_properties: Count = 1_000
@@ -100,6 +113,14 @@ class Settings(BaseModel):
     deduplicate_hours: Seconds = 24
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _separated(cls, value: Any) -> Any:
+        """Take a list for what it is, and a text for one with commas."""
+        if not isinstance(value, str):
+            return value
+        return [each.strip() for each in value.split(",") if each.strip()]
 
     @field_validator("role")
     @classmethod

@@ -110,7 +110,8 @@ class Node:
             return
         await self.app.wait(stop.wait())
         if self.app.crashed:
-            raise UnavailableError(f"An agent ended: {self.app.crash_reason!r}")
+            reason = type(self.app.crash_reason).__name__  # its words may quote a record
+            raise UnavailableError(f"An agent ended: {reason}")
 
 
 @asynccontextmanager

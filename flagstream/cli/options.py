@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from flagstream.banner import server_url
+from flagstream.banner import admin_url
 from flagstream.errors import SettingsError
 from flagstream.keys import read_secret_key
 from flagstream.settings import Settings, load_settings
@@ -98,4 +98,4 @@ def make_client(
         SettingsError: A setting is wrong, or there is no secret key.
     """
     settings = read_settings(config, **options)
-    return Client(url or server_url(settings, settings.port), read_secret_key(settings), project)
+    return Client(url or admin_url(settings, settings.port), read_secret_key(settings), project)

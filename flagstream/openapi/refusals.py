@@ -12,6 +12,7 @@ from flagstream.errors import (
     NotFoundError,
     OverloadedError,
     RequestError,
+    SlowRequestError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -79,7 +80,7 @@ def _refusing(place: Place, *, waits: bool) -> Iterator[type[RequestError]]:
         if "{project}" in place.path:
             yield NotFoundError
     if said.body is not None:
-        yield from (InvalidRequestError, BodyTooLargeError)
+        yield from (InvalidRequestError, BodyTooLargeError, SlowRequestError)
     if any(each.shape is not str and each.place != "path" for each in said.parameters):
         yield InvalidRequestError
     if waits:

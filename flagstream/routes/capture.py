@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -17,8 +18,9 @@ from flagstream.ports import Project
 from flagstream.wire import (
     Captured,
     CaptureHeaders,
+    EventLimits,
     Rejection,
-    decode_body,
+    load_json,
     parse_capture,
     parse_capture_v1,
     results,
@@ -26,6 +28,7 @@ from flagstream.wire import (
 
 from . import keys
 from .auth import bearer, project_of_token
+from .bodies import decoded, read_body
 from .position import POSITION_HEADER, positioned
 from .responses import client_route, json_response
 from .shapes import capture as shapes
@@ -106,12 +109,19 @@ async def capture_v1(request: web.Request) -> web.Response:
         sent_at=request.headers.get("PostHog-Request-Timestamp"),
     )
     project = project_of_token(request, headers.token)
-    decoded = await _decode(request, request.app[keys.SETTINGS].max_body_bytes)
-    captured = parse_capture_v1(
-        decoded,
-        headers,
-        received_ms=request.app[keys.CLOCK_MS](),
-        limits=request.app[keys.EVENT_LIMITS],
+    settings, now_ms = request.app[keys.SETTINGS], request.app[keys.CLOCK_MS]()
+    captured = await decoded(
+        request,
+        await read_body(request, settings.max_body_bytes),
+        partial(
+            _parse_v1,
+            max_depth=settings.max_json_depth,
+            headers=headers,
+            received_ms=now_ms,
+            limits=request.app[keys.EVENT_LIMITS],
+        ),
+        max_bytes=settings.max_body_bytes,
+        query=request.query,
     )
     _take(request, project, captured)
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
@@ -131,28 +141,30 @@ def _take(request: web.Request, project: Project, captured: Captured) -> None:
     request.app[keys.RATES].events.take(project.id, settings.max_events_per_s, count)
 
 
-async def _decode(request: web.Request, max_bytes: int) -> Any:
-    return decode_body(
-        await request.read(),
-        query=request.query,
-        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=max_bytes,
-        max_depth=request.app[keys.SETTINGS].max_json_depth,
-    )
+def _parse_v1(
+    raw: bytes, *, max_depth: int, headers: CaptureHeaders, received_ms: int, limits: EventLimits
+) -> Captured:
+    decoded = load_json(raw, max_depth)
+    return parse_capture_v1(decoded, headers, received_ms=received_ms, limits=limits)
 
 
 async def _read(request: web.Request) -> Captured:
     settings, path = request.app[keys.SETTINGS], request.path.rstrip("/")
     is_batch = path in _BATCH_PATHS
-    return parse_capture(
-        await _decode(
-            request, settings.max_body_bytes if is_batch else settings.max_event_body_bytes
-        ),
-        request.query,
-        received_ms=request.app[keys.CLOCK_MS](),
-        default_name=_DEFAULT_NAMES.get(path, ""),
-        limits=request.app[keys.EVENT_LIMITS],
-    )
+    max_bytes = settings.max_body_bytes if is_batch else settings.max_event_body_bytes
+    raw = await read_body(request, max_bytes)
+    limits, received_ms = request.app[keys.EVENT_LIMITS], request.app[keys.CLOCK_MS]()
+
+    def parse(unwrapped: bytes) -> Captured:
+        return parse_capture(
+            load_json(unwrapped, settings.max_json_depth),
+            request.query,
+            received_ms=received_ms,
+            default_name=_DEFAULT_NAMES.get(path, ""),
+            limits=limits,
+        )
+
+    return await decoded(request, raw, parse, max_bytes=max_bytes, query=request.query)
 
 
 def _rejected(rejections: Sequence[Rejection]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
-from .responses import bytes_response, client_route, is_known
+from .responses import bytes_response, is_known, route
 from .shapes.common import TOKEN
 from .shapes.flags import LocalDefinitions
 
@@ -41,7 +41,7 @@ async def definitions(request: web.Request) -> web.Response:
     if is_known(request, etag):
         response = web.Response(status=304)
     else:
-        response = bytes_response(snapshot.local_definitions.documents[sdk], request=request)
+        response = bytes_response(snapshot.local_definitions.documents[sdk])
     response.headers[hdrs.ETAG] = f'W/"{etag}"'
     response.headers[hdrs.CACHE_CONTROL] = "private, must-revalidate"
     response.headers.add(hdrs.VARY, _VARY)
@@ -58,6 +58,6 @@ def _sdk(agent: str) -> Sdk:
 
 
 routes = (
-    *client_route(["GET"], "/flags/definitions", definitions),
-    *client_route(["GET"], "/api/feature_flag/local_evaluation", definitions),
+    *route("GET", "/flags/definitions", definitions),
+    *route("GET", "/api/feature_flag/local_evaluation", definitions),
 )

@@ -5,7 +5,7 @@ from itertools import count, islice
 from typing import Any
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from flagstream.errors import (
     InvalidFieldError,
@@ -26,12 +26,11 @@ from flagstream.wire import (
     OverLimitError,
     group_change,
     group_lines,
-    unwrap_body,
 )
 
 from . import keys
 from .auth import project_of_key
-from .bodies import read_object
+from .bodies import decoded, read_body, read_object
 from .groups import NAMED, group_document, named_group, type_of_index
 from .pages import API_ROOTS
 from .position import POSITION_HEADER, positioned
@@ -122,13 +121,14 @@ async def change_groups(request: web.Request) -> web.Response:
     project = project_of_key(request)
     request.app[keys.ADMISSION].admit()
     settings = request.app[keys.SETTINGS]
-    raw = unwrap_body(
-        await request.read(),
-        query={},
-        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=settings.max_body_bytes,
-    )
-    lines = group_lines(raw, settings.max_json_depth, request.app[keys.EVENT_LIMITS])
+    max_bytes = settings.max_body_bytes
+    limits = request.app[keys.EVENT_LIMITS]
+    raw = await read_body(request, max_bytes)
+
+    def parse(unwrapped: bytes) -> list[GroupLine]:
+        return list(group_lines(unwrapped, settings.max_json_depth, limits))
+
+    lines = iter(await decoded(request, raw, parse, max_bytes=max_bytes))
     answers: list[dict[str, Any]] = []
     positions: list[Position] = []
     while some := list(islice(lines, _LINES_PER_APPEND)):

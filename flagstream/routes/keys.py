@@ -1,6 +1,7 @@
 """What handlers find in the application and in requests, each under a typed key."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from aiohttp import web
 
@@ -27,7 +28,22 @@ from flagstream.streams import Streams
 from flagstream.wire import EventLimits
 
 from .flag_answers import FlagService
+from .room import Room
 
+
+class Served(NamedTuple):
+    """
+    What an application serves.
+
+    Attributes:
+        is_ready: Until then everything but health answers 503.
+    """
+
+    routes: Sequence[web.RouteDef]
+    is_ready: Callable[[], bool]
+
+
+SERVED = web.AppKey("served", Served)
 SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
@@ -37,6 +53,7 @@ FLAGS = web.AppKey("flags", FlagService)
 STREAMS = web.AppKey("streams", Streams)
 EVENT_LIMITS = web.AppKey("event_limits", EventLimits)
 RATES = web.AppKey("rates", Rates)
+ROOM = web.AppKey("room", Room)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.

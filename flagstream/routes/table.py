@@ -1,7 +1,9 @@
 """The table of all routes."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import chain
 
 from aiohttp import hdrs, web
@@ -35,7 +37,8 @@ from . import (
     streams,
 )
 from .auth import authorized
-from .errors import guarded, not_allowed, not_found
+from .errors import expected, guarded, not_allowed, not_found
+from .keys import Served
 from .pages import API_ROOTS
 from .responses import Handler, preflight
 from .shapes.common import PATH_PARAMETERS
@@ -76,6 +79,9 @@ SECTIONS = (
 )
 
 
+# aiohttp's own pattern leaves out braces, which ids of persons may hold.
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_FOR_OPERATORS = {health.metrics, *(each.handler for each in openapi.routes)}
 # What is told of requests to some routes, where that is wanted.
 _SPANS = {"capture": capture.routes, "evaluate": flags.routes}
 Traced = Callable[[str, Handler], Handler]
@@ -109,15 +115,28 @@ def add_health(app: web.Application) -> None:
     _add(app, health.routes, always)
 
 
+def add_public_part(app: web.Application, whole: web.Application) -> None:
+    """Serve what *whole* serves, but for what nobody but operators and backends should reach."""
+    served = whole[keys.SERVED]
+    _add(app, filter(is_public, served.routes), served.is_ready)
+
+
+def is_public(definition: web.RouteDef) -> bool:
+    """Tell routes that neither want the secret key, nor tell more than that the server answers."""
+    return not is_private(definition.handler) and definition.handler not in _FOR_OPERATORS
+
+
 def _add(
     app: web.Application, routes: Iterable[web.RouteDef], is_ready: Callable[[], bool]
 ) -> None:
+    app[keys.SERVED] = served = Served(tuple(routes), is_ready)
     table: defaultdict[str, dict[str, Handler]] = defaultdict(dict)
-    for definition in routes:
+    for definition in served.routes:
         table[definition.path][definition.method] = definition.handler
     for path, handlers in table.items():
         _add_resource(app, path, handlers, always if path in health.PATHS else is_ready)
-    app.router.add_route(hdrs.METH_ANY, "/{path:.*}", guarded(not_found, is_ready))
+    nothing = app.router.add_resource("/{path:.*}")
+    nothing.add_route(hdrs.METH_ANY, guarded(not_found, is_ready), expect_handler=expected)
 
 
 def _add_resource(
@@ -125,10 +144,19 @@ def _add_resource(
 ) -> None:
     if hdrs.METH_GET in handlers:
         handlers.setdefault(hdrs.METH_HEAD, handlers[hdrs.METH_GET])
-    resource = app.router.add_resource(path)
+    # Pages of other origins only ask where they may ask whether they may.
+    guard = partial(guarded, is_ready=is_ready, is_for_pages=hdrs.METH_OPTIONS in handlers)
+    resource = app.router.add_resource(_PARAMETER.sub(r"{\1:[^/]+}", path))
     for method, handler in handlers.items():
-        resource.add_route(method, guarded(_checked(handler), is_ready))
-    resource.add_route(hdrs.METH_ANY, guarded(not_allowed(handlers), is_ready))
+        guarded_handler = guard(_checked(handler), is_private=is_private(handler))
+        resource.add_route(method, guarded_handler, expect_handler=expected)
+    refuse = not_allowed(handlers, is_for_pages=hdrs.METH_OPTIONS in handlers)
+    resource.add_route(hdrs.METH_ANY, guard(refuse))
+
+
+def is_private(handler: Handler) -> bool:
+    """Tell whether a handler answers who has a secret key alone."""
+    return handler is not preflight and needs_key(operation_of(handler).access)
 
 
 def _checked(handler: Handler) -> Handler:

@@ -1,12 +1,13 @@
 """What clients put on the wire: the only place, besides the routes, that knows its names."""
 
-from .body import decode_body, unwrap_body
+from .body import decode_body, too_large, unwrap_body
 from .capture import TOKEN_NAMES, Captured, Rejection, parse_capture, rejection
 from .capture_v1 import CaptureHeaders, parse_capture_v1, results
 from .events import CapturedEvent, Merge, MergeRule, PersonChange, flattened
 from .flags import FlagsRequest, parse_flags_request
 from .groups import GroupChange, GroupLine, group_change, group_lines
-from .json_text import brackets
+from .json_text import brackets, decoded_bytes
+from .json_text import loads as load_json
 from .losses import EventLimits, Loss, OverLimitError
 from .ofrep import INVALID_CONTEXT, TARGETING_KEY_MISSING, read_ofrep_request
 from .plain_flags import read_flags_request
@@ -32,9 +33,11 @@ __all__ = [
     "Rejection",
     "brackets",
     "decode_body",
+    "decoded_bytes",
     "flattened",
     "group_change",
     "group_lines",
+    "load_json",
     "parse_capture",
     "parse_capture_v1",
     "parse_flags_request",
@@ -43,6 +46,7 @@ __all__ = [
     "rejection",
     "request_runtime",
     "results",
+    "too_large",
     "unix_ms",
     "unwrap_body",
 ]

@@ -121,6 +121,10 @@ def group_lines(raw: bytes, max_depth: int, limits: EventLimits) -> Iterator[Gro
     Raises:
         BodyTooLargeError: There are more than :data:`flagstream.limits.MAX_LINES`.
     """
+    # Before they are taken apart: a line may be empty, and a byte would become a hundred.
+    breaks = max(raw.count(b"\n"), raw.count(b"\r"))
+    if breaks > MAX_LINES:
+        raise BodyTooLargeError(f"body: expected at most {MAX_LINES} lines, got {breaks}")
     lines = raw.splitlines()
     if len(lines) > MAX_LINES:
         raise BodyTooLargeError(f"body: expected at most {MAX_LINES} lines, got {len(lines)}")

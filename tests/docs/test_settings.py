@@ -19,6 +19,7 @@ def default_of(name):
     """Give a default as TOML has it."""
     value = Settings.model_fields[name].default
     value = value.get_secret_value() if isinstance(value, SecretStr) else value
+    value = ",".join(map(str, value)) if isinstance(value, tuple) else value
     return str(value) if isinstance(value, Path) else value
 
 

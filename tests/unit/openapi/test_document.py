@@ -125,7 +125,7 @@ class TestOperation:
                 {"access": Access.NOTHING, "body": Body(Thing)},
                 "POST",
                 "/things",
-                {"400", "413", "503"},
+                {"400", "408", "413", "503"},
             ),
             (
                 {
