@@ -17,11 +17,13 @@ from flagstream.management import (
 )
 from flagstream.rates import Rates
 from flagstream.routes import keys
+from flagstream.routes.channels import Channels
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
 from flagstream.routes.room import Room
 from flagstream.routes.table import Traced, add_health, add_public_part, add_routes, always
 from flagstream.settings import Settings
+from flagstream.streams import Streams
 from flagstream.wire import EventLimits
 
 
@@ -40,6 +42,7 @@ class Services:
         is_ready: Whether recovered and caught up; until then everything but health answers 503.
         is_alive: False where only a new start helps.
         clock_ms: Unix milliseconds now.
+        channel_key: Encrypts the addresses of streams; the same in all processes of a server.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
         traced: Makes a handler tell of its requests under a name, where that is wanted.
@@ -50,6 +53,7 @@ class Services:
     reader: ports.TopicReader
     view: ports.StateView
     catalog: ports.Catalog
+    changes: ports.ChangeSource
     progress: ports.Progress
     admission: ports.Admission
     projects: ports.Projects
@@ -61,6 +65,7 @@ class Services:
     seen: ports.SeenEvents
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
+    channel_key: bytes
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
     is_alive: Callable[[], bool] = always
@@ -162,11 +167,29 @@ def create_app(services: Services) -> web.Application:
             body_bytes=services.settings.max_event_body_bytes,
             json_depth=services.settings.max_json_depth,
         ),
+        channels=Channels(services.channel_key),
+        public_url=services.settings.public_url.rstrip("/"),
         rate=services.rates.flags,
         warnings=services.warnings,
     )
+    _add_streams(app, services)
     add_routes(app, services.is_ready, services.traced)
     return app
+
+
+def _add_streams(app: web.Application, services: Services) -> None:
+    streams = app[keys.STREAMS] = Streams(
+        services.changes,
+        services.catalog,
+        services.view,
+        services.is_ready,
+        max_per_project=services.settings.max_streams_per_project,
+    )
+
+    async def end(_: web.Application) -> None:
+        await streams.end()
+
+    app.on_shutdown.append(end)
 
 
 def _add_management(app: web.Application, services: Services) -> None:

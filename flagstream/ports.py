@@ -1,10 +1,10 @@
 """What HTTP needs from the rest: protocols, and the values that cross them."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, Self
 
-from flagstream.flags import CompiledFlags, CompiledProject, LocalDefinitions, Sdk
+from flagstream.flags import CompiledFlags, CompiledProject, Difference, LocalDefinitions, Sdk
 from flagstream.state.access import Key, KeyUse, OldToken, Revocation, Scope, allowed
 from flagstream.state.definitions import Kind
 from flagstream.state.group_types import GroupTypesState
@@ -332,6 +332,39 @@ class Catalog(Protocol):
 
     def project(self, project_id: int) -> ProjectSnapshot:
         """Read the present snapshot; an empty one for a project without definitions."""
+        ...
+
+
+Place = tuple[int, str, str]
+"""A group: its project, its type and its key."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """
+    What has changed in what requests read.
+
+    Attributes:
+        groups: The groups that have, with what was stored before, encoded; None where nothing was.
+        persons: Ids, each with its project, of whom something has: what is known of them, or which
+            groups they were active in.
+        flags: By project, the flags that may answer otherwise as definitions changed.
+        projects: Whose definitions, settings or group types have.
+    """
+
+    groups: Mapping[Place, bytes | None] = field(default_factory=dict[Place, bytes | None])
+    persons: Collection[tuple[int, str]] = ()
+    flags: Mapping[int, Mapping[str, Difference]] = field(
+        default_factory=dict[int, Mapping[str, Difference]]
+    )
+    projects: Collection[int] = ()
+
+
+class ChangeSource(Protocol):
+    """Tells what has changed in the views, once it can be read."""
+
+    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+        """Call *listener* with all changes from now on, until what is returned is called."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import hashlib
 import logging
 import os
 import resource
@@ -137,6 +138,7 @@ def services(
         reader=log.reader,
         view=reads.state,
         catalog=reads.catalog,
+        changes=reads.changes,
         progress=reads.progress,
         admission=reads.progress,
         projects=reads.access,
@@ -154,6 +156,7 @@ def services(
         seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,
+        channel_key=hashlib.sha256(f"channels {secret_key or operator_key}".encode()).digest(),
     )
 
 

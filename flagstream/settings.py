@@ -39,6 +39,7 @@ class Settings(BaseModel):
         admin_port: Where everything is answered, while *port* is for what browsers and capturing
             backends ask; 0 for *port* alone.
         posthog_js_dir: Of the npm package, which is served to pages; empty for none.
+        public_url: Of this server, as clients know it; empty where their own address for it does.
         broker_url: ``kafka://host:port[;…]``; empty for the embedded log in *data_dir*.
         api_processes: How many answer requests beside the one that folds; 0 where it does both.
         role: ``worker`` folds and answers nothing but how it is, ``api`` answers and folds nothing.
@@ -65,6 +66,7 @@ class Settings(BaseModel):
     otlp_endpoint: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
     trace_sample_ratio: Annotated[float, Field(ge=0, le=1)] = 0.01
     posthog_js_dir: str = ""
+    public_url: Annotated[str, Field(pattern=r"^(https?://.+)?$")] = ""
 
     broker_url: Annotated[str, Field(pattern=r"^(kafka://.+)?$")] = ""
     role: Annotated[Literal["all", "worker", "api"], Field(validate_default=True)] = "all"
@@ -107,6 +109,7 @@ class Settings(BaseModel):
     kafka_max_stall_s: Seconds = 120.0
     wait_timeout_s: Seconds = 2.0
     stop_timeout_s: Seconds = 8.0
+    max_streams_per_project: Count = 2_000
     deduplicate_hours: Seconds = 24
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000

@@ -210,6 +210,10 @@ DISK_USED = Observed(
 )
 DISK_FREE = Observed("flagstream_disk_free_bytes", "Free space where the data directory is.")
 DISK_SIZE = Observed("flagstream_disk_size_bytes", "Size of the disk where it is.")
+STREAMS = Gauge("flagstream_streams", "Streams of changes that are open.")
+STREAMS_DROPPED = Counter(
+    "flagstream_streams_dropped", "Streams that were ended because their clients did not read them."
+)
 API_PROCESSES = Gauge("flagstream_api_processes", "API processes that answer requests.")
 API_PROCESS_EXITS = Counter(
     "flagstream_api_process_exits", "Times that an API process ended without having been asked to."

@@ -3,7 +3,8 @@
 from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
 from .context import group_key_text, group_properties, person_properties
-from .evaluation import Evaluation, EvaluationContext, Reason
+from .differences import Difference, differences
+from .evaluation import Basis, Evaluation, EvaluationContext, Kind, Reason
 from .flag_set import FlagSet
 from .lint import Lint, lint
 from .local import LocalDefinitions, local_definitions
@@ -15,14 +16,17 @@ from .steps import Steps, finished, stepwise
 from .values import number_text
 
 __all__ = [
+    "Basis",
     "CohortDefinition",
     "CompiledFlags",
     "CompiledProject",
     "Definitions",
+    "Difference",
     "Evaluation",
     "EvaluationContext",
     "FlagDefinition",
     "FlagSet",
+    "Kind",
     "Lint",
     "LocalDefinitions",
     "ParsedProject",
@@ -31,6 +35,7 @@ __all__ = [
     "Steps",
     "compile_flags",
     "compile_project",
+    "differences",
     "finished",
     "group_key_text",
     "group_properties",

@@ -13,7 +13,7 @@ from .checks import Needs
 from .compilation import CompiledProject, compile_project
 from .compiler import CompiledFlag, disabled, unjudged
 from .conditions import Rule
-from .context import INITIAL
+from .context import INITIAL, group_properties
 from .evaluation import Evaluation, EvaluationContext
 from .project import Definitions, parse_project
 from .slots import (
@@ -229,6 +229,44 @@ class CompiledFlags:
     def other_flags(self) -> "CompiledFlags":
         """Give the flags that look at several, or at the time."""
         return self._part(_OTHER_PART)
+
+    def group_context(
+        self,
+        group_type: str,
+        group_key: str | None,
+        stored: Mapping[str, Any],
+        given: Mapping[str, Any] = _NOTHING,
+    ) -> EvaluationContext:
+        """
+        Make the context in which :meth:`group_flags` are asked for a group.
+
+        Args:
+            group_key: None where no group is named.
+            given: Properties that go before the stored ones.
+        """
+        if group_key is None:
+            return EvaluationContext(distinct_id="")
+        names = self.group_names.get(group_type, ())
+        properties = group_properties(stored, given, group_key, names)
+        return EvaluationContext(
+            distinct_id="",
+            groups={group_type: group_key},
+            group_properties={group_type: properties},
+        )
+
+    def looking_at(self, group_type: str, names: Collection[str]) -> Sequence[str]:
+        """Give the keys of the flags that look at some of these properties of groups of a type."""
+        slot, wanted = dict(self._group_slots).get(group_type), frozenset(names)
+        if slot is None:
+            return ()
+        return [flag.key for flag in self._flags if not wanted.isdisjoint(flag.reads.get(slot, ()))]
+
+    def part_of(self, key: str) -> "CompiledFlags | None":
+        """Give the part that a flag is in, whose context is all that it needs; None without it."""
+        if key not in self._positions:
+            return None
+        parts = self._parts.values()
+        return next((part for part in parts if key in part._positions), self)  # noqa: SLF001 -- same
 
     def _part(self, name: _Part) -> "CompiledFlags":
         if self._whole == name:

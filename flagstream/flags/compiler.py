@@ -6,7 +6,7 @@ import msgspec
 
 from .checks import Compiler, Needs
 from .conditions import Rule, conditions_rule
-from .evaluation import Answers, Evaluation, Reason
+from .evaluation import Answers, Evaluation, Kind, Reason
 from .model import FlagDefinition
 from .overrides import enrollment_rule, holdout_rule, sticky_rule
 from .slots import PERSON, STICKY
@@ -112,7 +112,12 @@ def compile_flag(
 
 def answers_of(definition: FlagDefinition) -> Answers:
     """Make what makes the answers of a flag."""
-    return Answers(definition.id, definition.key, definition.version, definition.filters.payloads)
+    if definition.is_remote_configuration:
+        kind = Kind.PAYLOAD
+    else:
+        kind = Kind.VARIANT if definition.variants else Kind.SWITCH
+    payloads = definition.filters.payloads
+    return Answers(definition.id, definition.key, definition.version, payloads, kind)
 
 
 def constant(

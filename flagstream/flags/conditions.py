@@ -11,7 +11,7 @@ from . import bucketing
 from .bucketing import IsInside, PickVariant
 from .checks import Compiler, Needs
 from .dates import DATE_OPERATORS
-from .evaluation import Answers, Evaluation, Reason
+from .evaluation import Answers, Basis, Evaluation, Reason
 from .model import Condition, FlagDefinition, PropertyFilter
 from .operators import Test, Texts
 from .parse import aggregation, source
@@ -71,6 +71,13 @@ class Plan(NamedTuple):
     def is_hashed(self) -> bool:
         """The identifier can change an answer."""
         return self.is_inside is not None or not isinstance(self.pick, int)
+
+    @property
+    def basis(self) -> Basis:
+        """What a match follows from."""
+        if self.is_hashed:
+            return Basis.HASH
+        return Basis.RULES if self.tests or self.checks else Basis.NOTHING
 
 
 def conditions_rule(
@@ -210,7 +217,8 @@ def _matches(
         return None, failed, ()
     description = f"Matched condition set {index + 1}"
     matches = [
-        answers.on(Reason.CONDITION_MATCH, index, description, variant) for variant in plan.variants
+        answers.on(Reason.CONDITION_MATCH, index, description, variant, plan.basis)
+        for variant in plan.variants
     ]
     if isinstance(plan.pick, int):
         return None, matches[plan.pick], matches

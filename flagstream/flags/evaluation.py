@@ -25,6 +25,27 @@ class Reason(StrEnum):
     DATABASE_ERROR = "database_error"
 
 
+class Kind(StrEnum):
+    """What a flag gives to those who see it."""
+
+    SWITCH = "switch"
+    """On or off."""
+    VARIANT = "variant"
+    """One of several texts."""
+    PAYLOAD = "payload"
+    """Any JSON: the flag is remote configuration."""
+
+
+class Basis(StrEnum):
+    """What a match follows from."""
+
+    NOTHING = "nothing"
+    """The condition lets everybody in, in the same way."""
+    RULES = "rules"
+    HASH = "hash"
+    """The identifier's, after all rules."""
+
+
 class EvaluationContext(msgspec.Struct, frozen=True, kw_only=True):
     """
     Who asks, and when.
@@ -63,6 +84,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
         description: The reason in words.
         payload: JSON text, or None.
         failed: The flag could not be judged; clients keep what they knew of it.
+        kind: The flag's.
+        basis: Of a match.
+        ofrep: The answer as OFREP has it, encoded; kept by who encodes it, None before.
     """
 
     id: int
@@ -75,6 +99,9 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True, gc=False, eq=False):
     description: str
     payload: str | None = None
     failed: bool = False
+    kind: Kind = Kind.SWITCH
+    basis: Basis = Basis.RULES
+    ofrep: bytes | None = None
     _v2: bytes | None = None
 
     @property
@@ -131,15 +158,26 @@ class Answers:
     """Makes the answers of one flag."""
 
     def __init__(
-        self, flag_id: int, key: str, version: int, payloads: Mapping[str, str] | None = None
+        self,
+        flag_id: int,
+        key: str,
+        version: int,
+        payloads: Mapping[str, str] | None = None,
+        kind: Kind = Kind.SWITCH,
     ) -> None:
         self._id = flag_id
         self._key = key
         self._version = version
         self._payloads = payloads or {}
+        self._kind = kind
 
     def on(
-        self, reason: Reason, index: int | None, description: str, variant: str | None = None
+        self,
+        reason: Reason,
+        index: int | None,
+        description: str,
+        variant: str | None = None,
+        basis: Basis = Basis.RULES,
     ) -> Evaluation:
         """Make an answer of a flag that is on."""
         return Evaluation(
@@ -152,6 +190,8 @@ class Answers:
             condition_index=index,
             description=description,
             payload=self._payloads.get("true" if variant is None else variant),
+            kind=self._kind,
+            basis=basis,
         )
 
     def off(
@@ -167,4 +207,5 @@ class Answers:
             condition_index=index,
             description=description,
             failed=failed,
+            kind=self._kind,
         )

@@ -23,6 +23,8 @@ class Access(Enum):
     BEARER_TOKEN = "bearer token"  # noqa: S105 -- likewise
     """The public token, as a header."""
     SECRET_KEY = "secret key"  # noqa: S105 -- no key
+    TOKEN_OR_KEY = "token or key"  # noqa: S105 -- likewise
+    """The public token or a secret key, as a header."""
     """Of the project, whatever its scopes."""
     OPERATOR = "operator"
     """The operator's key."""

@@ -44,7 +44,13 @@ _SCHEMES: Mapping[str, Schema] = {
     "bearerToken": {
         "type": "http",
         "scheme": "bearer",
-        "description": "The project's public token.",
+        "description": "The project's public token; for OpenFeature also a secret key.",
+    },
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "X-API-Key",
+        "description": "Likewise.",
     },
 }
 

@@ -22,6 +22,7 @@ _SECURITY: Mapping[Any, Sequence[Mapping[str, Sequence[str]]]] = {
     Access.PUBLIC_TOKEN: [{"publicToken": []}, {}],
     Access.BEARER_TOKEN: [{"bearerToken": []}],
     Access.SECRET_KEY: [{"secretKey": []}],
+    Access.TOKEN_OR_KEY: [{"bearerToken": []}, {"apiKey": []}],
 }
 
 

@@ -39,6 +39,7 @@ class Feed:
         self._moved: set[TopicPartition] = set()
         self._stale: set[bytes] = set()
         self._projects: set[int] = set()
+        self._replaced: dict[bytes, bytes | None] = {}
         self._timer: asyncio.Handle | None = None
 
     def add(self, channel: Channel) -> None:
@@ -79,6 +80,8 @@ class Feed:
         """Note what was written to the views; its progress follows in the same turn."""
         self._stale |= merge.stale
         self._projects |= merge.projects
+        for key, before in merge.replaced.items():
+            self._replaced.setdefault(key, before)
         places = (TopicPartition(table.source, number) for table, number, _ in merge.applied())
         self._moved.update(places)
         self._later(0)
@@ -101,8 +104,10 @@ class Feed:
             marks=self._progress.marks(self._moved),
             stale=list(self._stale),
             projects=list(self._projects),
+            replaced=list(self._replaced.items()),
         )
         self._moved, self._stale, self._projects = set(), set(), set()
+        self._replaced = {}
         self._tell(self._channels, news)
         if self.is_open and self._newcomers:
             self._tell(self._newcomers, News(is_open=True, marks=self._progress.marks()))

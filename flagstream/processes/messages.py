@@ -55,6 +55,8 @@ class News(Struct, tag=True, array_like=True, frozen=True):
         marks: Of the partitions that have moved, as they are now.
         stale: Keys of the views that have changed.
         projects: Whose definitions or group types have changed.
+        replaced: What was stored of the groups that have changed, by key; None for nothing. Told,
+            as a process that looks for itself may be ahead of what it was told.
         landed: What came in at other processes; told before it is acknowledged there.
     """
 
@@ -63,6 +65,7 @@ class News(Struct, tag=True, array_like=True, frozen=True):
     stale: Sequence[bytes] = ()
     projects: Sequence[int] = ()
     landed: Sequence[Landed] = ()
+    replaced: Sequence[tuple[bytes, bytes | None]] = ()
 
 
 class AppendRecords(Struct, tag=True, array_like=True, frozen=True):

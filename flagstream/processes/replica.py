@@ -28,6 +28,7 @@ class ReplicaSide:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
         access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
+        changes: Implements :class:`flagstream.ports.ChangeSource`.
         progress: Implements :class:`flagstream.ports.Progress` and ``Admission``.
         caught_up: Set once everything can be read that the worker had when it was first heard of.
         is_listening: Set by whoever listens for requests.
@@ -45,6 +46,7 @@ class ReplicaSide:
         self._readers = Readers(settings, self._replica)
         self.state, self.catalog = self._readers.state, self._readers.catalog
         self.access = self._readers.access
+        self.changes = self._readers.changes
         self.progress = Watermarks.of(settings)
         self.caught_up = asyncio.Event()
         self.is_listening = asyncio.Event()
@@ -52,6 +54,7 @@ class ReplicaSide:
         self._told = asyncio.Event()
         self._stale: set[bytes] = set()
         self._projects: set[int] = set()
+        self._replaced: dict[bytes, bytes | None] = {}
         self._marks: dict[tuple[str, int], Marks] = {}
         self._is_worker_open = False
         self._is_stuck = False
@@ -75,6 +78,8 @@ class ReplicaSide:
             self.progress.landed(key, position)
         self._stale.update(message.stale)
         self._projects.update(message.projects)
+        for key, before in message.replaced:
+            self._replaced.setdefault(key, before)
         self._marks.update(((each.topic, each.partition), each) for each in message.marks)
         self._is_worker_open = message.is_open
         self.is_told = True
@@ -116,13 +121,14 @@ class ReplicaSide:
 
     async def _take_in(self) -> None:
         stale, projects, marks = self._stale, self._projects, self._marks
+        replaced, self._replaced = self._replaced, {}
         self._stale, self._projects, self._marks = set(), set(), {}
         if not self._readers.is_compiled:
             await self._reopened()
             await self._readers.compile()
         elif stale:
             await self._catch_up()
-            await self._readers.changed(stale, projects)
+            await self._readers.changed(stale, projects, replaced)
         self.progress.join(marks.values())
         if self._is_worker_open and not self._is_orphaned:
             self.progress.open()

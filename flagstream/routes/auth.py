@@ -23,9 +23,7 @@ def authorized(handler: Handler, access: Access | Scope) -> Handler:
     """
 
     async def ask(request: web.Request) -> web.StreamResponse:
-        caller = await request.app[keys.CALLERS].caller(bearer(request))
-        project = _project(request, caller)
-        _check_scope(caller, access)
+        caller, project = await asking(request, bearer(request), access)
         rate = request.app[keys.CATALOG].project(project.id).settings.max_api_requests_per_s
         request.app[keys.RATES].api.take(project.id, rate)
         if caller.key is not None:
@@ -34,6 +32,23 @@ def authorized(handler: Handler, access: Access | Scope) -> Handler:
         return await handler(request)
 
     return ask
+
+
+async def asking(
+    request: web.Request, secret: str, access: Access | Scope
+) -> tuple[Caller, Project]:
+    """
+    Find who asks with a secret key, and for which project.
+
+    Raises:
+        UnauthenticatedError: The key is unknown, revoked or has expired.
+        ForbiddenError: It does not allow this.
+        OverloadedError: Too many keys that nobody has were tried.
+    """
+    caller = await request.app[keys.CALLERS].caller(secret)
+    project = _project(request, caller)
+    _check_scope(caller, access)
+    return caller, project
 
 
 def _project(request: web.Request, caller: Caller) -> Project:

@@ -15,13 +15,23 @@ from flagstream.flags import (
     person_properties,
 )
 from flagstream.ingest import Continuity
-from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView, Warnings
+from flagstream.ports import (
+    Catalog,
+    Person,
+    Place,
+    Projects,
+    ProjectSnapshot,
+    StateView,
+    Warnings,
+)
 from flagstream.rates import RateLimit
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
+from . import ofrep_items
+from .channels import Channels
 from .position import CatchUp
-from .ready_answers import Answer, Answers, ReadyAnswers, answer_of, given
+from .ready_answers import Answer, Answers, ReadyAnswers, Shape, answer_of, given
 from .tallies import EVALUATIONS, tally_of
 
 _NOTHING: Mapping[str, Any] = {}
@@ -49,7 +59,8 @@ class FlagAnswers:
     def __init__(self, catalog: Catalog, view: StateView) -> None:
         self._catalog = catalog
         self._view = view
-        self._ready = ReadyAnswers()
+        self._v2 = Shape(ReadyAnswers(), answer_of)
+        self._ofrep = Shape(ReadyAnswers(), ofrep_items.answer)
 
     def evaluate(self, asked: Asked) -> Sequence[Evaluation]:
         """
@@ -60,16 +71,30 @@ class FlagAnswers:
         """
         if asked.request.disable_flags:
             return ()
-        snapshot = self._catalog.project(asked.project_id)
-        flags = self.visible(snapshot, asked)
-        evaluations = _Reading(self._view, snapshot, asked).answers(flags)
+        evaluations = self._evaluated(asked)
         EVALUATIONS.given(tally_of(asked.project_id, evaluations))
         return evaluations
+
+    def _evaluated(self, asked: Asked) -> Sequence[Evaluation]:
+        snapshot = self._catalog.project(asked.project_id)
+        flags = self.visible(snapshot, asked)
+        return _Reading(self._view, snapshot, asked).answers(flags, asked.request.flag_keys)
 
     def evaluate_all(self, asked: Asked) -> Sequence[Evaluation]:
         """Evaluate all active flags, whoever may see them; likewise, but nobody counts these."""
         snapshot = self._catalog.project(asked.project_id)
-        return _Reading(self._view, snapshot, asked).answers(snapshot.flags)
+        keys = asked.request.flag_keys
+        return _Reading(self._view, snapshot, asked).answers(snapshot.flags, keys)
+
+    def evaluate_one(self, asked: Asked, key: str) -> Evaluation | None:
+        """Evaluate one flag, likewise; None where whoever asks does not see it."""
+        snapshot = self._catalog.project(asked.project_id)
+        part = self.visible(snapshot, asked).part_of(key)
+        if part is None:
+            return None
+        answers = _Reading(self._view, snapshot, asked).answers(part, [key])
+        EVALUATIONS.given(tally_of(asked.project_id, answers))
+        return answers[0]
 
     def v2(self, asked: Asked) -> tuple[Sequence[bytes], bool]:
         """
@@ -82,7 +107,7 @@ class FlagAnswers:
         if request.disable_flags or request.flag_keys is not None:
             return self._made_v2(asked)
         try:
-            parts = self._ready_v2(asked)
+            parts = self._ready_parts(asked, self._v2)
         except UnavailableError:
             return self._made_v2(asked)
         return given(parts)
@@ -91,39 +116,69 @@ class FlagAnswers:
         answers = self.evaluate(asked)
         return [each.v2 for each in answers], any(each.failed for each in answers)
 
+    def ofrep(self, asked: Asked) -> Sequence[Answer]:
+        """
+        Answer all flags in the shape of OFREP, likewise, in parts by what they look at.
+
+        Who gives them to somebody counts them.
+        """
+        try:
+            return self._ready_parts(asked, self._ofrep)
+        except UnavailableError:
+            return [self._ofrep.of(asked.project_id, self._evaluated(asked))]
+
+    def sources(self, asked: Asked) -> tuple[Collection[Place], Collection[tuple[int, str]]]:
+        """Name the groups, and the ids of the person, that an answer follows from."""
+        project_id, request = asked.project_id, asked.request
+        snapshot = self._catalog.project(project_id)
+        flags = self.visible(snapshot, asked)
+        try:
+            groups = _Reading(self._view, snapshot, asked).groups(flags)
+            person = self._view.person(project_id, request.distinct_id)
+        except UnavailableError:
+            groups, person = request.groups, None
+        ids = {request.distinct_id, *(() if person is None else person.distinct_ids)}
+        return (
+            {(project_id, each, groups[each]) for each in flags.group_types if each in groups},
+            {(project_id, each) for each in ids},
+        )
+
     @staticmethod
     def visible(snapshot: ProjectSnapshot, asked: Asked) -> CompiledFlags:
         """Pick the flags that whoever asks may see."""
         return snapshot.flags.visible(asked.runtime, asked.request.evaluation_contexts)
 
-    def _ready_v2(self, asked: Asked) -> Sequence[Answer]:
+    def _ready_parts(self, asked: Asked, shape: Shape) -> Sequence[Answer]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
         reading = _Reading(self._view, snapshot, asked)
-        groups, ready = reading.groups(flags), self._ready.of(flags)
+        groups, ready = reading.groups(flags), shape.ready.of(flags)
         parts = [
-            self._of_group(ready, flags, group_type, groups.get(group_type), asked)
-            for group_type in flags.group_types
+            self._of_group((shape, ready), flags, group_type, groups.get(group_type), asked)
+            # By their indexes, so that all processes have the same order.
+            for group_type in flags.group_names
         ]
         of_person, others = flags.person_flags, flags.other_flags
         if of_person.keys:
-            parts.append(self._of_person(ready, of_person, reading, asked))
+            parts.append(self._of_person((shape, ready), of_person, reading, asked))
         if others.keys:
-            answers = others.answers(reading.context(others, groups))
-            parts.append(answer_of(asked.project_id, answers))
+            parts.append(
+                shape.of(asked.project_id, others.answers(reading.context(others, groups)))
+            )
         if reading.unread:
             raise UnavailableError("The state cannot be read at the moment.")
         return parts
 
     def _of_group(
         self,
-        ready: Answers,
+        kept_in: tuple[Shape, Answers],
         flags: CompiledFlags,
         group_type: str,
         group_key: str | None,
         asked: Asked,
     ) -> Answer:
         """Answer the flags that look at one group and nothing else."""
+        shape, ready = kept_in
         stored: Mapping[str, Any] | None = None
         named, given = _NOTHING, b""
         if group_key is not None:
@@ -135,14 +190,19 @@ class FlagAnswers:
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        context = _group_context(flags, group_type, group_key, (stored or _NOTHING, named))
-        answer = answer_of(asked.project_id, flags.group_flags(group_type).answers(context))
-        return self._ready.keep(ready, place, stored, answer)
+        context = flags.group_context(group_type, group_key, stored or _NOTHING, named)
+        answer = shape.of(asked.project_id, flags.group_flags(group_type).answers(context))
+        return shape.ready.keep(ready, place, stored, answer)
 
     def _of_person(
-        self, ready: Answers, flags: CompiledFlags, reading: "_Reading", asked: Asked
+        self,
+        kept_in: tuple[Shape, Answers],
+        flags: CompiledFlags,
+        reading: "_Reading",
+        asked: Asked,
     ) -> Answer:
         """Answer the flags that look at the person and nothing else."""
+        shape, ready = kept_in
         request, stored = asked.request, None
         if flags.needs_person:
             stored = self._view.person(asked.project_id, request.distinct_id)
@@ -151,9 +211,8 @@ class FlagAnswers:
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answers = flags.answers(reading.context(flags, _NOTHING))
-        answer = answer_of(asked.project_id, answers)
-        return self._ready.keep(ready, place, stored, answer)
+        answer = shape.of(asked.project_id, flags.answers(reading.context(flags, _NOTHING)))
+        return shape.ready.keep(ready, place, stored, answer)
 
 
 class _Reading:
@@ -171,10 +230,9 @@ class _Reading:
         self._project_id, self._request, self._now_ms, _ = asked
         self.unread: dict[str | None, Collection[str] | None] = {}
 
-    def answers(self, flags: CompiledFlags) -> Sequence[Evaluation]:
+    def answers(self, flags: CompiledFlags, keys: Collection[str] | None) -> Sequence[Evaluation]:
         """Answer; what needs something that cannot be read fails, and nothing else."""
-        context = self.context(flags, self.groups(flags))
-        answers = flags.answers(context, self._request.flag_keys)
+        answers = flags.answers(self.context(flags, self.groups(flags)), keys)
         return flags.failing(answers, self.unread) if self.unread else answers
 
     def groups(self, flags: CompiledFlags) -> Mapping[str, str]:
@@ -253,7 +311,12 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FlagService:
-    """All that a flag request needs, so that it is looked up once."""
+    """
+    All that a flag request needs, so that it is looked up once.
+
+    Attributes:
+        public_url: Of this server, without a slash at its end; "" where clients know it.
+    """
 
     answers: FlagAnswers
     catalog: Catalog
@@ -264,6 +327,8 @@ class FlagService:
     limits: Limits
     rate: RateLimit
     warnings: Warnings
+    channels: Channels
+    public_url: str
 
 
 def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
@@ -275,20 +340,3 @@ def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
         if kind not in _COMPARABLE or type(known) is not kind or known != value:
             return False
     return True
-
-
-def _group_context(
-    flags: CompiledFlags,
-    group_type: str,
-    group_key: str | None,
-    properties: tuple[Mapping[str, Any], Mapping[str, Any]],
-) -> EvaluationContext:
-    """Make the context of one group, of its properties as stored and as named."""
-    if group_key is None:
-        return EvaluationContext(distinct_id="")
-    names = flags.group_names.get(group_type, ())
-    return EvaluationContext(
-        distinct_id="",
-        groups={group_type: group_key},
-        group_properties={group_type: group_properties(*properties, group_key, names)},
-    )

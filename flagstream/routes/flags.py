@@ -29,7 +29,7 @@ from .shapes import flags as shapes
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
-_OVER_QUOTA = IngestionWarning(
+OVER_QUOTA = IngestionWarning(
     WarningKind.FLAGS_QUOTA_LIMITED, "is_quota_limited", "a project within its quota", "true"
 )
 _QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
@@ -248,7 +248,7 @@ def _no_flags(query: _Query) -> _Members:
 
 
 def _quota_limited(query: _Query, service: FlagService, project_id: int) -> _Members:
-    service.warnings.add(project_id, _OVER_QUOTA)
+    service.warnings.add(project_id, OVER_QUOTA)
     return [*_no_flags(query), _QUOTA_LIMITED]
 
 

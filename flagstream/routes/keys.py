@@ -24,6 +24,7 @@ from flagstream.ports import (
 )
 from flagstream.rates import Rates
 from flagstream.settings import Settings
+from flagstream.streams import Streams
 from flagstream.wire import EventLimits
 
 from .flag_answers import FlagService
@@ -49,6 +50,7 @@ MANAGEMENT = web.AppKey("management", Management)
 PROJECT_MANAGEMENT = web.AppKey("project_management", ProjectManagement)
 SECRET_KEYS = web.AppKey("secret_keys", SecretKeyManagement)
 FLAGS = web.AppKey("flags", FlagService)
+STREAMS = web.AppKey("streams", Streams)
 EVENT_LIMITS = web.AppKey("event_limits", EventLimits)
 RATES = web.AppKey("rates", Rates)
 ROOM = web.AppKey("room", Room)

@@ -1,7 +1,7 @@
 """Answers of flags that look at one group or person alone, kept until one of these changes."""
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 from weakref import ref
 
@@ -17,17 +17,21 @@ _FREED_AT_ONCE = 16  # by each request, which itself makes a few
 
 class Answer(NamedTuple):
     """
-    Flags in the shape of version 2.
+    Flags in the shape of a protocol.
 
     Attributes:
-        members: Of the object ``flags``, encoded.
+        members: Of the object or list of flags, encoded.
         has_failed: One of the flags could not be judged.
         tally: Where it is counted that this was given.
+        digest: Of the members; empty in shapes that need none.
+        said: Of what applications are told, and good in this process alone; likewise 0.
     """
 
     members: Sequence[bytes]
     has_failed: bool
     tally: Tally
+    digest: bytes = b""
+    said: int = 0
 
 
 Place = tuple[str | None, str | None, bytes]
@@ -83,6 +87,19 @@ class ReadyAnswers:
             answers.popitem()
         if not answers:
             self._leaving.popleft()
+
+
+class Shape(NamedTuple):
+    """
+    How a protocol wants flags answered.
+
+    Attributes:
+        ready: Answers in this shape.
+        of: Makes one of a project's evaluations.
+    """
+
+    ready: ReadyAnswers
+    of: Callable[[int, Sequence[Evaluation]], Answer]
 
 
 def answer_of(project_id: int, evaluations: Sequence[Evaluation]) -> Answer:

@@ -27,12 +27,14 @@ from . import (
     keys,
     library,
     management,
+    ofrep,
     openapi,
     operations,
     persons,
     projects,
     remote_config,
     secret_keys,
+    streams,
 )
 from .auth import authorized
 from .errors import expected, guarded, not_allowed, not_found
@@ -49,6 +51,7 @@ SECTIONS = (
         # Before the addresses of single flags, which some of them would be taken for.
         (*flags.routes, *definitions.routes, *flag_evaluations.routes),
     ),
+    Section("OpenFeature", "Its remote evaluation protocol, OFREP 0.3.", ofrep.routes),
     Section(
         "posthog-js",
         "What posthog-js asks for besides.",
@@ -69,6 +72,7 @@ SECTIONS = (
         "Group types and groups.",
         (*groups.routes, *group_changes.routes, *group_properties.routes, *group_activity.routes),
     ),
+    Section("Changes", "Told at once, over connections that stay open.", streams.routes),
     Section("Persons", "Persons, by any of their ids.", persons.routes),
     Section("Operations", "For who runs it.", (*operations.routes, *health.routes)),
     Section("This document", "As JSON, and as a page.", openapi.routes),

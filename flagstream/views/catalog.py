@@ -12,10 +12,12 @@ from flagstream.errors import Problem
 from flagstream.flags import (
     CompiledFlags,
     Definitions,
+    Difference,
     LocalDefinitions,
     Sdk,
     Steps,
     compile_project,
+    differences,
     local_definitions,
     parse_project,
     stepwise,
@@ -41,6 +43,9 @@ class StoredCatalog:
     The snapshots of all projects that have definitions or group types.
 
     Some have thousands of flags: work on a project is in steps, between which others are let in.
+
+    Attributes:
+        is_watched: Whether somebody asks for :meth:`differences`.
     """
 
     def __init__(self, store: ViewReader) -> None:
@@ -49,6 +54,8 @@ class StoredCatalog:
         self._snapshots: dict[int, ProjectSnapshot] = {}
         self._decoded: dict[bytes, _Decoded] = {}
         self._changed: set[int] = set()
+        self.is_watched = False
+        self._differences: dict[int, Mapping[str, Difference]] = {}
         # One refresh at a time: a slower one must not put an older snapshot in place.
         self._refreshing = asyncio.Lock()
 
@@ -73,6 +80,11 @@ class StoredCatalog:
                 project_id = self._changed.pop()
                 await self._refresh(project_id)
 
+    def differences(self) -> Mapping[int, Mapping[str, Difference]]:
+        """Take the flags that may answer otherwise since this was asked last, by project."""
+        found, self._differences = self._differences, {}
+        return found
+
     async def _refresh(self, project_id: int) -> None:
         try:
             with uncollected():
@@ -81,9 +93,16 @@ class StoredCatalog:
             # Whatever an odd definition does, the others and the follower go on.
             logger.exception("definitions do not compile", extra={"project_id": project_id})
             return
+        if self.is_watched:
+            await self._compare(project_id, made)
         before = [self._snapshots.pop(project_id, None)]
         self._snapshots[project_id] = made
         await in_slices(let_go(before))
+
+    async def _compare(self, project_id: int, made: ProjectSnapshot) -> None:
+        before = self.project(project_id).project
+        found = await in_slices(differences.steps(before, made.project))
+        self._differences[project_id] = {**self._differences.get(project_id, {}), **found}
 
     def _snapshot(self, project_id: int) -> Steps[ProjectSnapshot]:
         raw = self._store.get(table_key(Table.GROUP_TYPES, record_key(project_id)))

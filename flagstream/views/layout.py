@@ -18,7 +18,7 @@ _TABLES = {
     Table.DEFINITIONS: b"d",
     Table.HISTORY: b"h",
 }
-_ACTIVE = b"a"
+ACTIVE = b"a"
 _order = Struct(">QQ")
 _SIGN = 1 << 63
 ORDER_END = b"\xff" * (_order.size + 1)
@@ -37,7 +37,7 @@ def range_of(table: Table, *parts: str | int) -> tuple[bytes, bytes]:
 
 def active_prefix(project_id: int, distinct_id: str) -> bytes:
     """Beginning of all index entries of one distinct id, and of no other."""
-    return _ACTIVE + record_key(project_id, distinct_id)
+    return ACTIVE + record_key(project_id, distinct_id)
 
 
 def active_entries(session_key: bytes, state: SessionState) -> Mapping[bytes, bytes]:

@@ -41,6 +41,7 @@ class Merge:
         versions: Highest version of each partition of a changelog that had a state.
         stale: Keys under which decoded objects may be cached.
         projects: Whose flags, or what they are compiled with, changed.
+        replaced: What was stored of the groups that changed, by key; None where nothing was.
         skipped: Records that could not be decoded.
     """
 
@@ -50,6 +51,7 @@ class Merge:
     versions: dict[TopicPartition, int] = field(default_factory=dict)
     stale: set[bytes] = field(default_factory=set)
     projects: set[int] = field(default_factory=set)
+    replaced: dict[bytes, bytes | None] = field(default_factory=dict)
     skipped: list[LogRecord] = field(default_factory=list)
 
     def applied(self) -> Iterator[tuple[Table, int, int]]:
@@ -81,7 +83,9 @@ class Merge:
             return
         self.changes[key] = after
         self.stale.add(key)
-        if table is Table.SESSIONS:
+        if table is Table.GROUPS:
+            self.replaced.setdefault(key, before)
+        elif table is Table.SESSIONS:
             self._index(record.key, before, after)
         elif table in (Table.DEFINITIONS, Table.GROUP_TYPES):
             project_id, *rest = key_parts(record.key)

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import Self
@@ -12,6 +12,7 @@ from flagstream.settings import Settings
 from flagstream.topics import Table
 
 from .access import StoredAccess
+from .announcing import Announcer
 from .catalog import StoredCatalog
 from .follower import Follower, Following, ended, has_failed
 from .layout import FORMAT
@@ -30,6 +31,7 @@ class Readers:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
         access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
+        changes: Implements :class:`flagstream.ports.ChangeSource`.
         is_compiled: Whether the catalog holds all definitions.
     """
 
@@ -41,6 +43,7 @@ class Readers:
         )
         self.catalog = StoredCatalog(store)
         self.access = StoredAccess(store, settings.project_token)
+        self.changes = Announcer(self.catalog)
         self.is_compiled = False
 
     async def compile(self) -> None:
@@ -50,19 +53,28 @@ class Readers:
         await self.catalog.refresh()
         self.is_compiled = True
 
-    async def changed(self, stale: Collection[bytes], projects: Iterable[int]) -> None:
+    async def changed(
+        self,
+        stale: Collection[bytes],
+        projects: Collection[int],
+        replaced: Mapping[bytes, bytes | None],
+    ) -> None:
         """
         Take in a change of the store.
 
         Args:
             stale: Keys under which decoded objects may be cached.
             projects: Whose definitions or group types changed.
+            replaced: What was stored of the groups that changed, by key.
         """
         self.state.drop(stale)
         self.access.changed(stale)
         self.catalog.mark(projects)
-        if projects and self.is_compiled:
+        if not self.is_compiled:
+            return
+        if projects:
             await self.catalog.refresh()
+        self.changes.announce(stale, projects, replaced)
 
 
 class FollowedViews:
@@ -154,12 +166,14 @@ class ReadSide(FollowedViews):
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
         access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
+        changes: Implements :class:`flagstream.ports.ChangeSource`.
     """
 
     def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
         self._readers = Readers(settings, store)
         self.state, self.catalog = self._readers.state, self._readers.catalog
         self.access = self._readers.access
+        self.changes = self._readers.changes
         super().__init__(settings, Watermarks.of(settings), reader, store, self._tell)
 
     @classmethod
@@ -184,7 +198,7 @@ class ReadSide(FollowedViews):
         return self._readers.is_compiled and super().is_ready
 
     async def _tell(self, merge: Merge) -> None:
-        await self._readers.changed(merge.stale, merge.projects)
+        await self._readers.changed(merge.stale, merge.projects, merge.replaced)
 
 
 async def open_store(settings: Settings) -> ViewStore:

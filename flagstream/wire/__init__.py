@@ -9,11 +9,14 @@ from .groups import GroupChange, GroupLine, group_change, group_lines
 from .json_text import brackets, decoded_bytes
 from .json_text import loads as load_json
 from .losses import EventLimits, Loss, OverLimitError
+from .ofrep import INVALID_CONTEXT, TARGETING_KEY_MISSING, read_ofrep_request
 from .plain_flags import read_flags_request
 from .runtime import request_runtime
 from .times import unix_ms
 
 __all__ = [
+    "INVALID_CONTEXT",
+    "TARGETING_KEY_MISSING",
     "TOKEN_NAMES",
     "CaptureHeaders",
     "Captured",
@@ -39,6 +42,7 @@ __all__ = [
     "parse_capture_v1",
     "parse_flags_request",
     "read_flags_request",
+    "read_ofrep_request",
     "rejection",
     "request_runtime",
     "results",

@@ -12,6 +12,14 @@ from tests.clients.versions import BROWSER, HERE, NODE_MODULES
 # All parts in one file; of today's the one for pages that may not load scripts from elsewhere.
 _BUNDLES = {"posthog-js": "array.full.no-external.js"}
 _OLD_BUNDLE = "array.full.js"
+_WEB_PROVIDER = NODE_MODULES / "@openfeature" / "ofrep-web-provider"
+_OPENFEATURE = {
+    "core": NODE_MODULES / "@openfeature" / "core" / "dist" / "esm" / "index.js",
+    "ofrep-core": _WEB_PROVIDER / "node_modules" / "@openfeature" / "ofrep-core" / "index.esm.js",
+    "ofrep-web-provider": _WEB_PROVIDER / "index.esm.js",
+    "web-sdk": NODE_MODULES / "@openfeature" / "web-sdk" / "dist" / "esm" / "index.js",
+}
+"""The files that OpenFeature's packages for pages are, by their names."""
 
 
 class File(NamedTuple):
@@ -32,6 +40,9 @@ def _pages() -> Iterator[tuple[str, File]]:
     for module in BROWSER.values():
         yield f"/{module}/", page
         yield f"/{module}/posthog.js", _script(module, _BUNDLES.get(module, _OLD_BUNDLE))
+    yield "/openfeature/", File("text/html", (HERE / "openfeature.html").read_bytes())
+    for name, file in _OPENFEATURE.items():
+        yield f"/openfeature/{name}.mjs", File("text/javascript", file.read_bytes())
     # What bundlers take for `import posthog from "posthog-js"`.
     yield "/posthog.mjs", _script("posthog-js", "module.mjs")
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.clients.versions import HERE, NODE, PYTHON
@@ -29,6 +30,13 @@ def run(client: str, program: str, given: Any) -> Any:
         command = [sys.executable, f"python_{program}.py"]
         if (path := PYTHON[client]) is not None:
             environment["PYTHONPATH"] = str(path)
+    return execute(command, given, environment)
+
+
+def execute(
+    command: Sequence[str], given: Any, environment: Mapping[str, str] | None = None
+) -> Any:
+    """Run a program of this directory, likewise."""
     ran = subprocess.run(
         command,
         cwd=HERE,

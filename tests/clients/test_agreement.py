@@ -6,7 +6,7 @@ properties that the SDKs do not know, and remembers groups that they do not name
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
@@ -15,6 +15,7 @@ import pytest
 
 from flagstream.api import create_app
 from flagstream.ports import Person
+from tests.clients.openfeature_sdks import PROGRAMS, Ask, WebClient, ask
 from tests.clients.programs import run
 from tests.clients.serving import serving
 from tests.clients.versions import NODE, PYTHON
@@ -29,6 +30,8 @@ TODAYS_PYTHON, TODAYS_NODE = next(iter(PYTHON)), next(iter(NODE))
 LEAST_ALONE = {TODAYS_PYTHON: 0.15, TODAYS_NODE: 0.1}
 # Older ones are trusted with less, in whatever project.
 PROJECTS_OF_OLD, LEAST_ALONE_OF_OLD = 5, 0.05
+# OpenFeature's are asked for each flag by itself.
+PROJECTS_OF_OPENFEATURE = 3
 
 
 class Served(NamedTuple):
@@ -90,9 +93,9 @@ def fill(world: World, number: int, drawn: RandomProject, *, remembers: bool) ->
         world.view.active[number, distinct_id] = groups
 
 
-def word(url: str, project: KeyedProject, asker: Asker) -> dict[str, Any]:
+def word(url: str, project: KeyedProject, asker: Asker, runtime: str = "server") -> dict[str, Any]:
     """Ask the server itself, as a backend without an SDK would."""
-    body = {"token": project.token, "evaluation_runtime": "server", **asker._asdict()}
+    body = {"token": project.token, "evaluation_runtime": runtime, **asker._asdict()}
     request = Request(f"{url}/flags/?v=2", json.dumps(body).encode())  # noqa: S310 -- our own
     with urlopen(request) as response:  # noqa: S310 -- our own
         answer = json.load(response)
@@ -179,3 +182,70 @@ def sdk_answers(client: str, url: str, projects: list[Served]) -> list[list[dict
     ]
     answers: list[list[dict[str, Any]]] = run(client, "agreement", {"host": url, "projects": asked})
     return answers
+
+
+class TestOpenFeature:
+    @pytest.mark.parametrize("sdk", PROGRAMS)
+    def test_servers_say_what_the_server_says(self, served, sdk):
+        """
+        OpenFeature's SDKs for servers give each asker what PostHog's do.
+        """
+        url, projects = served
+
+        for each in projects[:PROJECTS_OF_OPENFEATURE]:
+            expected = [
+                said
+                for asker, word in zip(each.drawn.askers, each.words, strict=True)
+                for said in openfeature_words(each, asker, word)
+            ]
+            answers = ask(sdk, url, each.project.token, [asked for asked, _ in expected])
+
+            assert expected == [
+                (asked, answer["value"])
+                for (asked, _), answer in zip(expected, answers, strict=True)
+            ]
+
+    def test_pages_say_what_the_server_says(self, served, browser, pages_url):
+        """
+        So does the SDK for pages, of the flags that pages see.
+        """
+        url, projects = served
+
+        for each in projects[:PROJECTS_OF_OPENFEATURE]:
+            page = browser.new_page()
+            client = WebClient(page, pages_url, url, each.project.token)
+            client.start(context(each.drawn.askers[0]))
+            for asker in each.drawn.askers:
+                client.set_context(context(asker))
+                words = word(url, each.project, asker, "client")
+                for asked, value in openfeature_words(each, asker, words):
+                    assert value == client.details(asked)["value"], asked
+            page.close()
+
+
+def openfeature_words(
+    served: Served, asker: Asker, word: Mapping[str, Any]
+) -> list[tuple[Ask, str | bool]]:
+    """Write what the server says as OpenFeature has it: what is asked, and what is to be given."""
+    words: list[tuple[Ask, str | bool]] = []
+    for row in served.drawn.flags:
+        key, said = row["key"], word.get(row["key"])
+        if row["filters"].get("multivariate"):
+            value = said if isinstance(said, str) else "-"
+            words.append((Ask("string", key, "-", context(asker)), value))
+        else:
+            # The default is never what is to be given, where there is an answer.
+            fallback = not said
+            value = fallback if said is None else bool(said)
+            words.append((Ask("boolean", key, fallback, context(asker)), value))
+    return words
+
+
+def context(asker: Asker) -> dict[str, Any]:
+    """Write an asker as an OpenFeature context."""
+    return {
+        **asker.person_properties,
+        "targetingKey": asker.distinct_id,
+        "groups": asker.groups,
+        "group_properties": asker.group_properties,
+    }

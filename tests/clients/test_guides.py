@@ -160,6 +160,48 @@ class TestNode:
         assert any(line.endswith(" pass 2") for line in node(self.GUIDE.tests))
 
 
+class TestOpenFeature:
+    (PYTHON,) = blocks("openfeature", "python")
+    NODE, WEB = blocks("openfeature", "js")
+
+    def test_python(self, run):
+        """
+        The program for Python prints what stands beside it.
+        """
+        assert PRINTED.findall(self.PYTHON) == run(sys.executable, "-c", self.PYTHON)
+
+    def test_node(self, run):
+        """
+        So does the one for Node.
+        """
+        program = ["node", "--input-type=module", "--eval", self.NODE]
+
+        assert PRINTED.findall(self.NODE) == run(*program, cwd=HERE)
+
+    def test_page(self, server, browser):
+        """
+        And the one for pages.
+        """
+        scripts = re.findall(
+            r"^<script type=.importmap.*?</script>",
+            (HERE / "openfeature.html").read_text(),
+            re.MULTILINE | re.DOTALL,
+        )
+        files = {
+            "/program.js": File("text/javascript", own(self.WEB, server, server.url).encode()),
+            "/page": File("text/html", PAGE.replace("html>", f"html>{scripts[0]}", 1).encode()),
+        }
+        with serve_pages(files) as url:
+            page = browser.new_page(user_agent=AGENT)
+            page.add_init_script(VISITOR)
+            page.goto(f"{url}page")
+            page.wait_for_function("() => printed.length >= 2")
+            printed = page.evaluate("printed")
+            page.close()
+
+        assert PRINTED.findall(self.WEB) == printed
+
+
 def own(text, server, url):
     """Put the reader's own address and token into an example."""
     return text.replace(EXAMPLE_URL, url).replace(EXAMPLE_TOKEN, server.token)

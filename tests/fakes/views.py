@@ -1,7 +1,7 @@
 """Hand-written counterparts of the views: state in dictionaries, definitions folded at once."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flagstream.errors import LogUnavailableError, UnavailableError
@@ -9,6 +9,7 @@ from flagstream.management import Editor
 from flagstream.ports import (
     Append,
     Change,
+    Changes,
     DeadLetter,
     GroupPage,
     IngestionWarning,
@@ -226,6 +227,21 @@ class FakeDefinitionsLog:
 
     async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
         return not self.is_lagging
+
+
+class FakeChanges:
+    """Tells whoever listens what a test tells."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Callable[[Changes], None]] = []
+
+    def listen(self, listener: Callable[[Changes], None]) -> Callable[[], None]:
+        self.listeners.append(listener)
+        return lambda: self.listeners.remove(listener)
+
+    def tell(self, **changes: Any) -> None:
+        for listener in self.listeners:
+            listener(Changes(**changes))
 
 
 class FakeAdmission:

@@ -5,12 +5,14 @@ from time import monotonic
 
 from flagstream.api import Services
 from flagstream.rates import Rates
+from flagstream.routes.channels import KEY_BYTES
 from flagstream.settings import Settings
 from tests.fakes.access import FakeCallers, FakeProjects
 from tests.fakes.log import FakeLog
 from tests.fakes.views import (
     FakeAdmission,
     FakeCatalog,
+    FakeChanges,
     FakeDeadLetters,
     FakeDefinitionsLog,
     FakeSeen,
@@ -32,6 +34,7 @@ class World:
 
     catalog: FakeCatalog = field(default_factory=lambda: FakeCatalog("company", "project"))
     view: FakeView = field(default_factory=FakeView)
+    changes: FakeChanges = field(default_factory=FakeChanges)
     dead_letters: FakeDeadLetters = field(default_factory=FakeDeadLetters)
     admission: FakeAdmission = field(default_factory=FakeAdmission)
     warnings: FakeWarnings = field(default_factory=FakeWarnings)
@@ -52,6 +55,7 @@ class World:
             reader=self.topics,
             view=self.view,
             catalog=self.catalog,
+            changes=self.changes,
             progress=self.log,
             admission=self.admission,
             projects=self.access,
@@ -63,4 +67,5 @@ class World:
             seen=FakeSeen(),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: self.access.now_ms,
+            channel_key=bytes(KEY_BYTES),
         )

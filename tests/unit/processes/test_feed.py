@@ -201,6 +201,22 @@ class TestFeed:
         news = channel.news[-1]
         assert ([b"key"], 4) == (list(news.stale), news.marks[0].applied)
 
+    async def test_what_was_replaced(self):
+        """
+        With a change of a group comes what was stored before it, and before all that are told with
+        it.
+        """
+        channel = Deaf()
+        feed = Feed(watermarks(), lambda: True)
+        feed.add(channel)
+        for before in (None, b"first"):
+            merge = merged(Table.GROUPS, 0, 4, b"key")
+            merge.replaced[b"key"] = before
+            await feed.changed(merge)
+        await asyncio.sleep(0.001)
+
+        assert [(b"key", None)] == [tuple(each) for each in channel.news[-1].replaced]
+
     async def test_others_know_before_it_is_acknowledged(self):
         """
         By the time an append is answered, the other processes distrust what they show of its key.

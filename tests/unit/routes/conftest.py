@@ -1,6 +1,7 @@
 import pytest
 
 from flagstream.api import create_app
+from tests import ofrep
 from tests.documented import answered, problems
 from tests.fakes.world import World
 
@@ -12,11 +13,15 @@ def world():
 
 @pytest.fixture
 async def client(world, aiohttp_client):
-    """A client of the application, none of whose answers may be outside the OpenAPI document."""
+    """
+    A client of the application, none of whose answers may be outside the OpenAPI document, or
+    outside the one of OpenFeature's protocol.
+    """
     found = []
 
     async def check(request, response):
         found.extend(problems(answered(request, response)))
+        found.extend(ofrep.problems(request, response))
 
     app = create_app(world.services())
     app.on_response_prepare.append(check)
