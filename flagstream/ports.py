@@ -197,6 +197,29 @@ class PersonPage(NamedTuple):
     after: str | None
 
 
+class Remembered(NamedTuple):
+    """
+    The groups that a user acted for last.
+
+    Attributes:
+        time_ms: Of the event that said so.
+        distinct_id: That carried them: the user's own, or one that was merged into it.
+        session_id: None where that cannot be told any more.
+    """
+
+    groups: Mapping[str, str]
+    time_ms: int
+    distinct_id: str
+    session_id: str | None
+
+
+class PropertyWrite(NamedTuple):
+    """Which write of a person's property counts: of which of the ids, and its version."""
+
+    distinct_id: str
+    version: int
+
+
 class Search(NamedTuple):
     """
     Which groups or persons are looked for.
@@ -249,6 +272,12 @@ class StateView(Protocol):
         """Read the remembered groups by type; empty where nothing fresh is remembered."""
         ...
 
+    def remembered(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Remembered | None:
+        """Tell where :meth:`active_groups` has its answer from; None where it is empty."""
+        ...
+
     def session_groups(
         self, project_id: int, session_id: str, distinct_id: str
     ) -> Mapping[str, str] | None:
@@ -261,6 +290,10 @@ class StateView(Protocol):
 
     def person(self, project_id: int, distinct_id: str) -> Person | None:
         """Read the person, merges followed; None where nothing is known."""
+        ...
+
+    def person_write(self, project_id: int, distinct_id: str, name: str) -> PropertyWrite | None:
+        """Tell where :meth:`person` has a property from; None where it is not set."""
         ...
 
     def persons(

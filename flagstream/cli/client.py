@@ -92,6 +92,10 @@ class Client:
         """Change members of a flag or a cohort."""
         self._request("PATCH", f"{_PATHS[kind]}/{row_id}/", body)
 
+    def explain(self, body: Mapping[str, Any]) -> Document:
+        """Explain what a flag answers."""
+        return self._request("POST", "flags/explain/", body)
+
     def dead_letters(self) -> Iterator[Document]:
         """Read all dead letters, oldest first."""
         query: Document = {}

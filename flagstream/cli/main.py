@@ -8,6 +8,7 @@ import flagstream
 from flagstream.errors import FlagstreamError
 
 from .access import keys, projects
+from .explaining import explain
 from .flags import apply, check, export
 from .operations import backup, dead_letters, restore, serve, topics, verify, warnings
 
@@ -29,7 +30,7 @@ def main() -> None:
 
 
 for _command in (
-    *(serve, apply, export, check, keys, projects),
+    *(serve, apply, export, check, explain, keys, projects),
     *(verify, backup, restore, dead_letters, warnings, topics),
 ):
     main.add_command(_command)

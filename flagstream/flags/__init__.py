@@ -4,6 +4,8 @@ from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
 from .context import group_key_text, group_properties, person_properties
 from .evaluation import Evaluation, EvaluationContext, Reason
+from .explain import explain
+from .explanation import Explanation, Origin, Origins
 from .flag_set import FlagSet
 from .lint import Lint, lint
 from .local import LocalDefinitions, local_definitions
@@ -21,16 +23,20 @@ __all__ = [
     "Definitions",
     "Evaluation",
     "EvaluationContext",
+    "Explanation",
     "FlagDefinition",
     "FlagSet",
     "Lint",
     "LocalDefinitions",
+    "Origin",
+    "Origins",
     "ParsedProject",
     "Reason",
     "Sdk",
     "Steps",
     "compile_flags",
     "compile_project",
+    "explain",
     "finished",
     "group_key_text",
     "group_properties",

@@ -286,6 +286,28 @@ class CompiledFlags:
                 them.
             keys: Of the flags to evaluate; unknown ones are passed over. None is all.
         """
+        request = self._request(context)
+        return self._ask(request) if keys is None else self._ask_for(request, keys)
+
+    def asked(self, context: EvaluationContext, key: str) -> tuple[Evaluation, Request]:
+        """
+        Evaluate one flag, and give the request as it was asked, with what that depended on.
+
+        Raises:
+            KeyError: There is no such flag in this set.
+        """
+        request = self._request(context)
+        flag = self._flags[self._positions[key]]
+        self._ask_first(request, flag.needs)
+        return flag.rule(request), request
+
+    def group_types_of(self, key: str) -> frozenset[str]:
+        """Name the types whose groups a flag looks at; none where it is not in this set."""
+        position = self._positions.get(key)
+        slots = frozenset[int]() if position is None else self._flags[position].slots
+        return frozenset(name for name, slot in self._group_slots if slot in slots)
+
+    def _request(self, context: EvaluationContext) -> Request:
         request = EMPTY.copy()
         if self.looks_at_person:
             request[PERSON] = (context.person_properties, utf8(context.distinct_id))
@@ -301,7 +323,7 @@ class CompiledFlags:
             if group_key is not None:
                 request[slot] = (properties.get(group_type, _NOTHING), utf8(group_key))
         request[NOW] = context.now_ms
-        return self._ask(request) if keys is None else self._ask_for(request, keys)
+        return request
 
     def failing(
         self,

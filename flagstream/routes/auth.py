@@ -25,7 +25,7 @@ def authorized(handler: Handler, access: Access | Scope) -> Handler:
     async def ask(request: web.Request) -> web.StreamResponse:
         caller = await request.app[keys.CALLERS].caller(bearer(request))
         project = _project(request, caller)
-        _check_scope(caller, access)
+        check_scope(caller, access)
         rate = request.app[keys.CATALOG].project(project.id).settings.max_api_requests_per_s
         request.app[keys.RATES].api.take(project.id, rate)
         if caller.key is not None:
@@ -77,7 +77,7 @@ def _named_project(projects: Projects, named: str) -> Project:
     return project
 
 
-def _check_scope(caller: Caller, access: Access | Scope) -> None:
+def check_scope(caller: Caller, access: Access | Scope) -> None:
     """
     Check that a key allows what is asked.
 

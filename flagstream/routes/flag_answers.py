@@ -62,14 +62,14 @@ class FlagAnswers:
             return ()
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
-        evaluations = _Reading(self._view, snapshot, asked).answers(flags)
+        evaluations = Reading(self._view, snapshot, asked).answers(flags)
         EVALUATIONS.given(tally_of(asked.project_id, evaluations))
         return evaluations
 
     def evaluate_all(self, asked: Asked) -> Sequence[Evaluation]:
         """Evaluate all active flags, whoever may see them; likewise, but nobody counts these."""
         snapshot = self._catalog.project(asked.project_id)
-        return _Reading(self._view, snapshot, asked).answers(snapshot.flags)
+        return Reading(self._view, snapshot, asked).answers(snapshot.flags)
 
     def v2(self, asked: Asked) -> tuple[Sequence[bytes], bool]:
         """
@@ -99,7 +99,7 @@ class FlagAnswers:
     def _ready_v2(self, asked: Asked) -> Sequence[Answer]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
-        reading = _Reading(self._view, snapshot, asked)
+        reading = Reading(self._view, snapshot, asked)
         groups, ready = reading.groups(flags), self._ready.of(flags)
         parts = [
             self._of_group(ready, flags, group_type, groups.get(group_type), asked)
@@ -140,7 +140,7 @@ class FlagAnswers:
         return self._ready.keep(ready, place, stored, answer)
 
     def _of_person(
-        self, ready: Answers, flags: CompiledFlags, reading: "_Reading", asked: Asked
+        self, ready: Answers, flags: CompiledFlags, reading: "Reading", asked: Asked
     ) -> Answer:
         """Answer the flags that look at the person and nothing else."""
         request, stored = asked.request, None
@@ -156,7 +156,7 @@ class FlagAnswers:
         return self._ready.keep(ready, place, stored, answer)
 
 
-class _Reading:
+class Reading:
     """
     What is stored of whoever asks.
 

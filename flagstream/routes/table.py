@@ -14,6 +14,7 @@ from . import (
     cohorts,
     definitions,
     events,
+    explanations,
     flag_evaluations,
     flags,
     group_activity,
@@ -44,7 +45,12 @@ SECTIONS = (
         "Flags",
         "The flags of a user, evaluated.",
         # Before the addresses of single flags, which some of them would be taken for.
-        (*flags.routes, *definitions.routes, *flag_evaluations.routes),
+        (
+            *flags.routes,
+            *definitions.routes,
+            *flag_evaluations.routes,
+            *explanations.routes,
+        ),
     ),
     Section(
         "posthog-js",

@@ -68,14 +68,23 @@ class ViewReader(ABC):
 
     def last(self, prefix: bytes) -> bytes | None:
         """Read the value of the last index entry of one distinct id."""
+        entry = self.before(prefix, ORDER_END)
+        return None if entry is None else entry[1]
+
+    def last_key(self, prefix: bytes) -> bytes | None:
+        """Read the key of the last index entry, likewise."""
+        entry = self.before(prefix, ORDER_END)
+        return None if entry is None else entry[0]
+
+    def before(self, prefix: bytes, end: bytes) -> tuple[bytes, bytes] | None:
+        """Read the last entry whose key begins with *prefix* and is at most *prefix* + *end*."""
         try:
             entries = self._rdict.iter()
         except DbClosedError:
             raise UnavailableError(_CLOSED, retry_after_s=1) from None
-        entries.seek_for_prev(prefix + ORDER_END)
+        entries.seek_for_prev(prefix + end)
         if entries.valid() and entries.key().startswith(prefix):
-            value: bytes = entries.value()
-            return value
+            return entries.key(), entries.value()
         return None
 
     def recover(self) -> bool:

@@ -16,6 +16,8 @@ from flagstream.ports import (
     PersonPage,
     Position,
     ProjectSnapshot,
+    PropertyWrite,
+    Remembered,
     Search,
     WarningSummary,
 )
@@ -141,6 +143,18 @@ class FakeView:
     ) -> Mapping[str, str]:
         self._check()
         return self.active.get((project_id, distinct_id), {})
+
+    def remembered(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Remembered | None:
+        groups = self.active_groups(project_id, distinct_id, session_id, now_ms)
+        return Remembered(groups, 1_000, distinct_id, session_id) if groups else None
+
+    def person_write(self, project_id: int, distinct_id: str, name: str) -> PropertyWrite | None:
+        person = self.person(project_id, distinct_id)
+        if person is None or name not in person.properties:
+            return None
+        return PropertyWrite(person.distinct_id, 0)
 
     def session_groups(
         self, project_id: int, session_id: str, distinct_id: str
