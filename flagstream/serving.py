@@ -19,6 +19,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from flagstream import logs, telemetry
 from flagstream.api import Services
+from flagstream.census import Previews
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import FlagstreamError, SettingsError
 from flagstream.keys import KeyRing, masked
@@ -28,7 +29,7 @@ from flagstream.rates import Rates
 from flagstream.routes import keys
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
-from flagstream.views import SPARED_THRESHOLD, ReadSide
+from flagstream.views import SPARED_THRESHOLD, ReadSide, views_path
 from flagstream.warning_log import WarningLog
 
 logger = logging.getLogger(__name__)
@@ -146,6 +147,7 @@ def services(
         warnings=warnings,
         rates=Rates(settings, warnings),
         seen=seen,
+        previews=Previews(views_path(settings)),
         is_ready=is_ready,
         clock_ms=clock_ms,
     )

@@ -93,6 +93,7 @@ class Settings(BaseModel):
     kafka_max_lag_s: Seconds = 30.0
     kafka_max_stall_s: Seconds = 120.0
     wait_timeout_s: Seconds = 2.0
+    preview_timeout_s: Seconds = 30.0
     stop_timeout_s: Seconds = 8.0
     deduplicate_hours: Seconds = 24
     active_groups_ttl_days: Seconds = 30

@@ -1,7 +1,7 @@
 """From the definitions of a project to its compiled flags."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .checks import CompiledCohort, Compiler, cohort_ids, compile_cohort
 from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled
@@ -39,6 +39,10 @@ class CompiledProject:
     missing: Collection[str]
     disabled: Mapping[str, Evaluation]
     graph: Mapping[str, Collection[str]]
+
+    def alone(self, key: str) -> "CompiledProject":
+        """Leave out all flags but one, which may name the others."""
+        return replace(self, by_key={key: self.by_key[key]}, disabled={})
 
 
 @stepwise

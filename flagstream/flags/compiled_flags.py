@@ -1,7 +1,7 @@
 """Compiled flags: an immutable snapshot that is asked on the request path."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Self
@@ -41,6 +41,9 @@ _PERSONS = frozenset({PERSON, DEVICE, STICKY})
 # Names of parts, next to those of group types: numbers, which are looked up in no time.
 _Part = str | int
 _PERSON_PART, _OTHER_PART, _NO_PART = range(3)
+
+GroupAsker = Callable[[str, Mapping[str, Any]], Evaluation]
+"""Of a group's key and its properties."""
 
 _EVERY_RUNTIME = "all"
 # The runtime, and the contexts of which a flag must have one if it has any.
@@ -324,6 +327,33 @@ class CompiledFlags:
                 request[slot] = (properties.get(group_type, _NOTHING), utf8(group_key))
         request[NOW] = context.now_ms
         return request
+
+    def group_asker(self, group_type: str, now_ms: int) -> GroupAsker:
+        """
+        Make what evaluates the only flag for one group after the other, and nobody else.
+
+        Args:
+            group_type: One that the project has.
+        """
+        slot, empty = group_slot(self._all_group_types[group_type]), EMPTY.copy()
+        empty[NOW] = now_ms
+        is_key_seen = "$group_key" in self.group_names.get(group_type, ())
+        (flag,) = self._flags
+        rule, needs = flag.rule, flag.needs
+
+        def ask(group_key: str, properties: Mapping[str, Any]) -> Evaluation:
+            if is_key_seen:
+                properties = {**properties, "$group_key": group_key}
+            request = empty.copy()
+            request[slot] = (
+                properties,
+                group_key.encode() if group_key.isascii() else utf8(group_key),
+            )
+            if needs:
+                self._ask_first(request, needs)
+            return rule(request)
+
+        return ask
 
     def failing(
         self,

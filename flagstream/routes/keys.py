@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from flagstream.census import Previews
 from flagstream.ingest import Ingest
 from flagstream.management import Management, ProjectManagement, SecretKeyManagement
 from flagstream.openapi import ApiDocument
@@ -35,6 +36,7 @@ SECRET_KEYS = web.AppKey("secret_keys", SecretKeyManagement)
 FLAGS = web.AppKey("flags", FlagService)
 EVENT_LIMITS = web.AppKey("event_limits", EventLimits)
 RATES = web.AppKey("rates", Rates)
+PREVIEWS = web.AppKey("previews", Previews)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.

@@ -29,6 +29,7 @@ from . import (
     openapi,
     operations,
     persons,
+    previews,
     projects,
     remote_config,
     secret_keys,
@@ -50,6 +51,7 @@ SECTIONS = (
             *definitions.routes,
             *flag_evaluations.routes,
             *explanations.routes,
+            *previews.routes,
         ),
     ),
     Section(

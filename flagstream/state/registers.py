@@ -56,7 +56,11 @@ def join_first(ours: Registers, theirs: Registers) -> Registers:
 
 def register_of(name: str, written: Registers, once: Registers = _NONE) -> Register | None:
     """Find what a property's value comes from, as :func:`values` reads it; None where none is."""
-    last, first = written.get(name), once.get(name)
+    return counting(written.get(name), once.get(name))
+
+
+def counting(last: Register | None, first: Register | None) -> Register | None:
+    """Choose between the last write of a property and the first that was set once, likewise."""
     if last is not None and not last.is_deleted:
         return last
     if first is not None and (last is None or first.version > last.version):

@@ -7,7 +7,7 @@ from .progress import Marks, Watermarks
 from .read_side import FollowedViews, Readers, ReadSide, open_store, views_path
 from .sightings import SeenEvents, SeenReplica
 from .state import StoredState
-from .store import ViewReplica, ViewStore
+from .store import ViewReader, ViewReplica, ViewStore
 from .swapping import SPARED_THRESHOLD
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "SeenReplica",
     "StoredCatalog",
     "StoredState",
+    "ViewReader",
     "ViewReplica",
     "ViewStore",
     "Watermarks",

@@ -24,10 +24,16 @@ def session():
         parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
         for part in parts:
             command, printed = part.partition("\n")[::2]
-            while command.endswith("\\") or command.count("'") % 2:
+            while is_open(command):
                 more, printed = printed.partition("\n")[::2]
                 command += "\n" + more
             yield command, printed
+
+
+def is_open(command):
+    """Tell whether a command goes on in the next line."""
+    is_here = "<<'END'" in command and not command.endswith("\nEND")
+    return command.endswith("\\") or command.count("'") % 2 or is_here
 
 
 def masked(text):
@@ -41,9 +47,11 @@ def is_printed(expected, printed):
     return re.fullmatch(pattern, masked(printed)) is not None
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    server = Server(tmp_path_factory.mktemp("guide") / "data")
+@pytest.fixture(params=[0, 1])
+def server(tmp_path, request):
+    """A server that answers itself, or by a process of its own."""
+    server = Server(tmp_path / "data", api_processes=request.param)
+    (tmp_path / "config").symlink_to(ROOT / "config")
     server.start()
     yield server
     server.kill()
@@ -53,7 +61,7 @@ def run(server, command):
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     ran = subprocess.run(
         ["bash", "-c", command.replace(EXAMPLE_URL, server.url)],
-        cwd=ROOT,
+        cwd=server.data_dir.parent,
         env={**server.environment, "PATH": path},
         capture_output=True,
         text=True,

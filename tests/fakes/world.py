@@ -1,9 +1,11 @@
 """Everything behind HTTP, faked at the ports, in the hands of a test."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 from flagstream.api import Services
+from flagstream.census import Previews
 from flagstream.rates import Rates
 from flagstream.settings import Settings
 from tests.fakes.access import FakeCallers, FakeProjects
@@ -40,6 +42,7 @@ class World:
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
     now_s: float = 0.0
+    views: Path = Path("nowhere")
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view, self.access)
@@ -61,6 +64,7 @@ class World:
             warnings=self.warnings,
             rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s or monotonic()),
             seen=FakeSeen(),
+            previews=Previews(self.views),
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: self.access.now_ms,
         )

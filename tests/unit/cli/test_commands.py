@@ -36,6 +36,7 @@ COMMANDS = [
     "export",
     "check",
     "explain",
+    "preview",
     "verify",
     "keys",
     "keys create",

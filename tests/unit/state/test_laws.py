@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from flagstream.state import registers
 from flagstream.state.definitions import DefinitionUpdate
 from flagstream.state.group_types import GroupTypeClaim
-from flagstream.state.groups import GroupUpdate, fold_group
+from flagstream.state.groups import GroupUpdate, fold_group, group_reader
 from flagstream.state.history import DefinitionChange
 from flagstream.state.merge import REDUCERS
 from flagstream.state.persons import PersonUpdate
@@ -210,6 +210,23 @@ class TestSessions:
 
 
 class TestRegisters:
+    @pytest.mark.parametrize("names", [["plan", "seats", "x"], [], ['a"b', "plan"]])
+    @given(updates=st.lists(UPDATES[Table.GROUPS], min_size=1, max_size=6))
+    def test_some_are_read_as_all_are(self, names, updates):
+        """
+        Who reads some properties of a group finds of these what all of them say.
+        """
+        state = None
+        for version, update in enumerate(updates):
+            state = fold_group(state, update, version)
+
+        some, every = group_reader(names)(state.to_bytes()), state.values()
+
+        absent = object()
+        assert [some.get(name, absent) for name in names] == [
+            every.get(name, absent) for name in names
+        ]
+
     @given(updates=st.lists(UPDATES[Table.GROUPS], max_size=6))
     def test_each_value_has_its_register(self, updates):
         """
