@@ -60,6 +60,7 @@ class Services:
     rates: Rates
     seen: ports.SeenEvents
     previews: Previews
+    history: ports.GroupHistory
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
@@ -123,6 +124,7 @@ def create_app(services: Services) -> web.Application:
     app[keys.METRICS] = services.metrics
     app[keys.CLOCK_MS] = services.clock_ms
     app[keys.PREVIEWS] = services.previews
+    app[keys.HISTORY] = services.history
     app[keys.INGEST] = Ingest(
         view=services.view,
         catalog=services.catalog,

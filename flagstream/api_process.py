@@ -24,10 +24,10 @@ from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
 from flagstream.rates import SHARED_BYTES, Rates
-from flagstream.serving import Log, listening, run, services, settle
+from flagstream.serving import Log, clock_ms, listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.tracing import exporting
-from flagstream.views import SeenReplica, views_path
+from flagstream.views import KeptGroups, KeptReplica, SeenReplica, views_path
 
 _ORPHANED_S = 10.0
 _LOOK_S = 0.1
@@ -48,6 +48,11 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(reads.close)
         seen = SeenReplica(settings, own_path / f"{welcome.name}-seen")
         stack.callback(seen.close)
+        kept = KeptReplica(settings, own_path / f"{welcome.name}-history")
+        stack.callback(kept.close)
+        history = KeptGroups(
+            kept, history_days=settings.history_days, is_ready=kept.is_ready, clock_ms=clock_ms
+        )
         channel = await Channel.over(socket.socket(fileno=welcome.descriptor), reads)
         stack.callback(channel.close)
         taking_in = asyncio.create_task(reads.run(), name="replica")
@@ -68,6 +73,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             Log(log, log),
             seen,
             operator_key=welcome.operator_key,
+            history=history,
         )
         served = replace(
             alone,

@@ -23,7 +23,7 @@ from flagstream.census import Previews
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import FlagstreamError, SettingsError
 from flagstream.keys import KeyRing, masked
-from flagstream.ports import RecordSink, SeenEvents, TopicReader
+from flagstream.ports import GroupHistory, RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
 from flagstream.rates import Rates
 from flagstream.routes import keys
@@ -107,7 +107,7 @@ class Log(NamedTuple):
     reader: TopicReader
 
 
-def services(
+def services(  # noqa: PLR0913 -- each of another part of the process
     settings: Settings,
     reads: ReadSide | ReplicaSide,
     is_ready: Callable[[], bool],
@@ -115,6 +115,7 @@ def services(
     seen: SeenEvents,
     *,
     operator_key: str,
+    history: GroupHistory,
 ) -> Services:
     """
     Put together what HTTP needs, over views and log.
@@ -148,6 +149,7 @@ def services(
         rates=Rates(settings, warnings),
         seen=seen,
         previews=Previews(views_path(settings)),
+        history=history,
         is_ready=is_ready,
         clock_ms=clock_ms,
     )

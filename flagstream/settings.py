@@ -95,6 +95,7 @@ class Settings(BaseModel):
     wait_timeout_s: Seconds = 2.0
     preview_timeout_s: Seconds = 30.0
     stop_timeout_s: Seconds = 8.0
+    history_days: Seconds = 90
     deduplicate_hours: Seconds = 24
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000

@@ -29,7 +29,15 @@ from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.tracing import CarryingSink, Tracing, exporting
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.views import FollowedViews, Peers, ReadSide, SeenEvents, Watermarks, open_store
+from flagstream.views import (
+    FollowedViews,
+    KeptHistory,
+    Peers,
+    ReadSide,
+    SeenEvents,
+    Watermarks,
+    open_store,
+)
 from flagstream.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -172,6 +180,7 @@ async def _start_api(
     telemetry.VIEW_AGE.read = lambda: reads.view_age_s
     stack.push_async_callback(reads.stop)
     seen = await _seen_events(settings, log, stack)
+    history = await _history(settings, log, stack)
     await _begin(reads.progress, log)
     await reads.start()
     app = _faust_app(settings, log, reads.progress, tracing) if settings.role == "all" else None
@@ -183,6 +192,7 @@ async def _start_api(
         Log(sink, log.reader),
         seen,
         operator_key=stack.enter_context(operator_key(settings)),
+        history=history.groups,
     )
     if tracing is not None:
         served = replace(served, traced=tracing.handler)
@@ -208,6 +218,7 @@ async def _start_processes(
 ) -> Node:
     store = await open_store(settings)
     seen = await _seen_events(settings, log, stack)
+    await _history(settings, log, stack)
     progress = Watermarks.of(settings)
     feed = Feed(progress, lambda: views.is_ready and progress.is_open)
     views = FollowedViews(settings, progress, log.reader, store, feed.changed)
@@ -246,6 +257,14 @@ async def _seen_events(settings: Settings, log: OpenLog, stack: AsyncExitStack) 
     stack.push_async_callback(seen.stop)
     seen.start()
     return seen
+
+
+async def _history(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> KeptHistory:
+    """Begin to keep how groups were; nobody waits for it but who asks for that."""
+    history = await KeptHistory.open(settings, log.reader, log.epoch, clock_ms)
+    stack.push_async_callback(history.stop)
+    history.start()
+    return history
 
 
 async def _begin(progress: Watermarks, log: OpenLog) -> None:

@@ -38,15 +38,21 @@ from .options import client_options, example, make_client
     metavar="TYPE.NAME=VALUE",
     help="Likewise, of a group.",
 )
+@click.option(
+    "--as-of",
+    metavar="TIME",
+    help="As it was then: ISO 8601, or relative to now as -7d.",
+)
 @click.option("--json", "is_json", is_flag=True, help="Print all that the server says.")
 @client_options
-def explain(
+def explain(  # noqa: PLR0913 -- all that may be said of who asks, and when
     key: str,
     *,
     distinct_id: str,
     groups: tuple[str, ...],
     person_properties: tuple[str, ...],
     group_properties: tuple[str, ...],
+    as_of: str | None,
     is_json: bool,
     **options: Any,
 ) -> None:
@@ -62,6 +68,7 @@ def explain(
         "groups": dict(_pair("--group", each) for each in groups),
         "person_properties": _values("--person-property", person_properties),
         "group_properties": _by_type(_values("--group-property", group_properties)),
+        "as_of": as_of,
     }
     explanation = make_client(**options).explain(body)
     if is_json:

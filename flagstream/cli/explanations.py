@@ -24,6 +24,8 @@ def lines(explanation: Document) -> Iterator[str]:
     if explanation["absence"] is not None:
         yield f"{_INDENT}/flags leaves it out: {_ABSENCES[explanation['absence']]}"
     yield f"{_INDENT}flag {explanation['id']}, version {explanation['version']}"
+    if explanation["as_of"] is not None:
+        yield from _indented(_as_of(explanation["as_of"]))
     yield from _indented(map(_group, explanation["groups"]))
     yield from _indented(_before(explanation))
     for condition in explanation["conditions"]:
@@ -35,6 +37,16 @@ def lines(explanation: Document) -> Iterator[str]:
 def _why(explanation: Document) -> str:
     text = f"{explanation['description']} ({explanation['reason']})"
     return f"{text}; it cannot be judged" if explanation["failed"] else text
+
+
+def _as_of(as_of: Document) -> Iterator[str]:
+    present = ", ".join(as_of["present"]).replace("_", " ")
+    yield f"as of {as_of['time']}; as they are now: {present}"
+    for each in as_of["unknown"]:
+        yield (
+            f"unknown: {each['property']} of {each['group_type']} {each['group_key']}, "
+            "which may have been set before all that is kept"
+        )
 
 
 def _group(group: Document) -> str:
@@ -112,6 +124,8 @@ def _seen(test: Document) -> str:
         return "not looked at"
     if origin["source"] == "missing":
         return "is not set"
+    if origin["source"] == "unknown":
+        return "is not known"
     value = _json(test["seen"])
     if origin["source"] == "request":
         return f"is {value} in the request"

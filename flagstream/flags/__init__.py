@@ -2,9 +2,10 @@
 
 from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
+from .compiler import UNREAD
 from .context import group_key_text, group_properties, person_properties
 from .evaluation import Evaluation, EvaluationContext, Reason
-from .explain import explain
+from .explain import explain, explanation_as
 from .explanation import Explanation, Origin, Origins
 from .flag_set import FlagSet
 from .lint import Lint, lint
@@ -17,6 +18,7 @@ from .steps import Steps, finished, stepwise
 from .values import number_text
 
 __all__ = [
+    "UNREAD",
     "CohortDefinition",
     "CompiledFlags",
     "CompiledProject",
@@ -37,6 +39,7 @@ __all__ = [
     "compile_flags",
     "compile_project",
     "explain",
+    "explanation_as",
     "finished",
     "group_key_text",
     "group_properties",

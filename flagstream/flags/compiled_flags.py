@@ -11,7 +11,7 @@ from flagstream.errors import Problem
 from .bucketing import utf8
 from .checks import Needs
 from .compilation import CompiledProject, compile_project
-from .compiler import CompiledFlag, disabled, unjudged
+from .compiler import UNREAD, CompiledFlag, disabled, unjudged
 from .conditions import Rule
 from .context import INITIAL
 from .evaluation import Evaluation, EvaluationContext
@@ -359,6 +359,7 @@ class CompiledFlags:
         self,
         answers: Iterable[Evaluation],
         unread: Mapping[str | None, Collection[str] | None],
+        description: str = UNREAD,
     ) -> list[Evaluation]:
         """
         Let those of some answers fail that may follow from what could not be read.
@@ -366,6 +367,7 @@ class CompiledFlags:
         Args:
             unread: By the name of a group's type, or None for the person, the names of the
                 properties that are known all the same; None where not even the group is known.
+            description: Why, in words.
         """
         slots = {
             PERSON if name is None else group_slot(self._all_group_types[name]): known
@@ -373,7 +375,8 @@ class CompiledFlags:
         }
         flags = ((answer, self._flags[self._positions[answer.key]]) for answer in answers)
         return [
-            unjudged(flag.answers) if flag.may_need(slots) else answer for answer, flag in flags
+            unjudged(flag.answers, description) if flag.may_need(slots) else answer
+            for answer, flag in flags
         ]
 
     def _fill_stored(self, request: Request, context: EvaluationContext) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
+from msgspec.structs import asdict
+
 from . import bucketing
 from .checks import Compiler, Needs, entry_check
 from .compilation import CompiledProject
@@ -95,6 +97,14 @@ def _explanation(answer: Evaluation) -> Explanation:
         condition_index=answer.condition_index,
         description=answer.description,
     )
+
+
+def explanation_as(explanation: Explanation, answer: Evaluation) -> Explanation:
+    """Put another answer to what was explained, as of a flag that cannot be judged after all."""
+    told = asdict(_explanation(answer))
+    for name in ("enrollment", "holdout", "early_exit", "conditions", "cohorts"):
+        told[name] = getattr(explanation, name)
+    return Explanation(**told)
 
 
 class _Asked(NamedTuple):

@@ -1,6 +1,6 @@
 """Why a flag answers a user as it does, for who holds the secret key."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -13,17 +13,18 @@ from flagstream.errors import (
     UnavailableError,
     quote,
 )
-from flagstream.flags import CompiledFlags, explain
+from flagstream.flags import CompiledFlags, explain, explanation_as
 from flagstream.management import iso_time
 from flagstream.openapi import Answer, Body, described
-from flagstream.ports import Project, ProjectSnapshot, StateView
+from flagstream.ports import Project
 from flagstream.state.access import Scope
 from flagstream.wire import FlagsRequest, parse_flags_request
 
 from . import keys
+from .as_of import Moment, PastReading, moment_of
 from .auth import caller_of, check_scope, project_of_key
 from .bodies import read_object
-from .flag_answers import Asked, FlagAnswers, Reading
+from .flag_answers import Asked, FlagAnswers
 from .origins import OriginsOf, WriteTimes
 from .pages import API_ROOTS
 from .responses import bytes_response, route
@@ -51,11 +52,9 @@ async def explain_flag(request: web.Request) -> web.Response:
     project = project_of_key(request)
     body = await read_object(request)
     key, asked = _flag_key(body), asked_by(body, project)
-    snapshot, view = request.app[keys.CATALOG].project(project.id), request.app[keys.VIEW]
+    moment = await moment_of(request, project, body.get("as_of"), [key])
     runtime = asked.evaluation_runtime or _EVERY_RUNTIME
-    explaining = Explaining(
-        view, snapshot, Asked(project.id, asked, request.app[keys.CLOCK_MS](), runtime)
-    )
+    explaining = Explaining(moment, Asked(project.id, asked, moment.now_ms, runtime))
     partitions = request.app[keys.SETTINGS].partitions
     explained = await explaining.explained(key, WriteTimes(request.app[keys.READER], partitions))
     return bytes_response(msgspec.json.encode(explained))
@@ -85,9 +84,10 @@ def asked_by(body: Mapping[str, Any], project: Project) -> FlagsRequest:
 class Explaining:
     """One request for an explanation."""
 
-    def __init__(self, view: StateView, snapshot: ProjectSnapshot, asked: Asked) -> None:
-        self._view = view
-        self._snapshot = snapshot
+    def __init__(self, moment: Moment, asked: Asked) -> None:
+        self._moment = moment
+        self._view = moment.view
+        self._snapshot = moment.snapshot
         self._asked = asked
         self._request: FlagsRequest = asked.request
 
@@ -100,22 +100,27 @@ class Explaining:
             UnavailableError: What is stored cannot be read now.
         """
         flags, absence = self._flags(key)
-        reading = Reading(self._view, self._snapshot, self._asked)
+        reading = self._moment.reading(self._asked)
         groups = reading.groups(flags)
         context = reading.context(flags, groups)
-        if reading.unread:
+        unknown = reading.unknown if isinstance(reading, PastReading) else {}
+        if reading.unread.keys() - unknown.keys():
             raise UnavailableError("What is stored cannot be read.", retry_after_s=1)
-        origins = OriginsOf(self._view, self._asked.project_id, self._request, context)
+        origins = OriginsOf(self._view, self._asked.project_id, self._request, context, unknown)
         # Once to learn which writes it comes across, and again when their times are known.
         explain(self._snapshot.project, flags, key, context, origins)
         origins.times = await times.of(origins.writes)
         explanation = explain(self._snapshot.project, flags, key, context, origins)
+        if unknown and absence != "disabled":
+            answers = reading.failing(flags, flags.answers(context, [key]))
+            explanation = explanation_as(explanation, answers[0])
         return shapes.FlagExplanation(
             **msgspec.structs.asdict(explanation),
             is_answered=absence is None,
             absence=absence,
             groups=list(self._groups(flags.group_types_of(key), groups)),
             person=self._person(),
+            as_of=self._as_of(groups, unknown),
         )
 
     def _flags(self, key: str) -> tuple[CompiledFlags, _Absence | None]:
@@ -164,6 +169,23 @@ class Explaining:
                 seen.session_id = remembered.session_id
                 seen.remembered_at = iso_time(remembered.time_ms)
             yield seen
+
+    def _as_of(
+        self, groups: Mapping[str, str], unknown: Mapping[str, Collection[str]]
+    ) -> shapes.AsOf | None:
+        if self._moment.as_of_ms is None:
+            return None
+        return shapes.AsOf(
+            time=iso_time(self._moment.as_of_ms),
+            present=["person", "active_groups", "cohort_members"],
+            unknown=[
+                shapes.UnknownProperty(
+                    group_type=group_type, group_key=groups[group_type], property=name
+                )
+                for group_type, names in unknown.items()
+                for name in sorted(names)
+            ],
+        )
 
     def _is_known(self, group_type: str, group_key: str) -> bool:
         return self._view.group(self._asked.project_id, group_type, group_key) is not None

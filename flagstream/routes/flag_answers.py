@@ -8,6 +8,7 @@ import orjson
 
 from flagstream.errors import UnavailableError
 from flagstream.flags import (
+    UNREAD,
     CompiledFlags,
     Evaluation,
     EvaluationContext,
@@ -15,7 +16,15 @@ from flagstream.flags import (
     person_properties,
 )
 from flagstream.ingest import Continuity
-from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView, Warnings
+from flagstream.ports import (
+    Catalog,
+    EvaluationView,
+    Person,
+    Projects,
+    ProjectSnapshot,
+    StateView,
+    Warnings,
+)
 from flagstream.rates import RateLimit
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
@@ -163,9 +172,12 @@ class Reading:
     Attributes:
         unread: What cannot be read now, by the group's type, or None for the person: the names of
             the properties that the request brings along; None where not even the group is known.
+        unread_text: Why, in words.
     """
 
-    def __init__(self, view: StateView, snapshot: ProjectSnapshot, asked: Asked) -> None:
+    unread_text = UNREAD
+
+    def __init__(self, view: EvaluationView, snapshot: ProjectSnapshot, asked: Asked) -> None:
         self._view = view
         self._snapshot = snapshot
         self._project_id, self._request, self._now_ms, _ = asked
@@ -175,7 +187,11 @@ class Reading:
         """Answer; what needs something that cannot be read fails, and nothing else."""
         context = self.context(flags, self.groups(flags))
         answers = flags.answers(context, self._request.flag_keys)
-        return flags.failing(answers, self.unread) if self.unread else answers
+        return self.failing(flags, answers) if self.unread else answers
+
+    def failing(self, flags: CompiledFlags, answers: Sequence[Evaluation]) -> Sequence[Evaluation]:
+        """Let those answers fail that may follow from what cannot be read."""
+        return flags.failing(answers, self.unread, self.unread_text)
 
     def groups(self, flags: CompiledFlags) -> Mapping[str, str]:
         """Fill the types that the request leaves out from the active groups of its user."""

@@ -14,6 +14,7 @@ from flagstream.ports import (
     Callers,
     Catalog,
     DeadLetters,
+    GroupHistory,
     Progress,
     Project,
     Projects,
@@ -42,6 +43,7 @@ API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 # Annotated instead of passed a type: protocols are abstract.
 SINK: web.AppKey[RecordSink] = web.AppKey("sink")
 READER: web.AppKey[TopicReader] = web.AppKey("reader")
+HISTORY: web.AppKey[GroupHistory] = web.AppKey("history")
 VIEW: web.AppKey[StateView] = web.AppKey("view")
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog")
 PROGRESS: web.AppKey[Progress] = web.AppKey("progress")

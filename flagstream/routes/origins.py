@@ -1,14 +1,14 @@
 """Where the properties come from that a flag looks at, and when they were written."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from flagstream.errors import LogError
 from flagstream.flags import EvaluationContext, Origin
 from flagstream.flags.context import METADATA
 from flagstream.management import iso_time
-from flagstream.ports import StateView, TopicPartition, TopicReader
+from flagstream.ports import EvaluationView, TopicPartition, TopicReader
 from flagstream.state.registers import register_of
 from flagstream.topics import Topic, offset_of, partition_of, record_key
 from flagstream.wire import FlagsRequest
@@ -61,12 +61,24 @@ class OriginsOf:
     """
 
     def __init__(
-        self, view: StateView, project_id: int, asked: FlagsRequest, context: EvaluationContext
+        self,
+        view: EvaluationView,
+        project_id: int,
+        asked: FlagsRequest,
+        context: EvaluationContext,
+        unknown: Mapping[str, Collection[str]],
     ) -> None:
+        """
+        Prepare.
+
+        Args:
+            unknown: By type, the properties of its group that may have been set.
+        """
         self._view = view
         self._project_id = project_id
         self._asked = asked
         self._context = context
+        self._unknown = unknown
         self.writes: set[Write] = set()
         self.times: Mapping[Write, str | None] = {}
 
@@ -81,6 +93,8 @@ class OriginsOf:
         )
         if name in given:
             return Origin(source="request")
+        if group_type is not None and name in self._unknown.get(group_type, ()):
+            return Origin(source="unknown")
         write = self._of_person(name) if group_type is None else self._of_group(group_type, name)
         if write is not None:
             self.writes.add(write)

@@ -1,6 +1,8 @@
 """What requests read: state, definitions and progress, fed by a follower of the changelogs."""
 
 from .catalog import StoredCatalog
+from .group_history import KeptHistory
+from .kept_groups import KeptGroups, KeptReplica, kept_options, kept_path, kept_states
 from .merging import Merge
 from .peers import Peers
 from .progress import Marks, Watermarks
@@ -13,6 +15,9 @@ from .swapping import SPARED_THRESHOLD
 __all__ = [
     "SPARED_THRESHOLD",
     "FollowedViews",
+    "KeptGroups",
+    "KeptHistory",
+    "KeptReplica",
     "Marks",
     "Merge",
     "Peers",
@@ -26,6 +31,9 @@ __all__ = [
     "ViewReplica",
     "ViewStore",
     "Watermarks",
+    "kept_options",
+    "kept_path",
+    "kept_states",
     "open_store",
     "views_path",
 ]

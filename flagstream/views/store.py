@@ -78,14 +78,18 @@ class ViewReader(ABC):
 
     def before(self, prefix: bytes, end: bytes) -> tuple[bytes, bytes] | None:
         """Read the last entry whose key begins with *prefix* and is at most *prefix* + *end*."""
+        return next(self.backwards(prefix, end), None)
+
+    def backwards(self, prefix: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the entries from there on in the other direction."""
         try:
             entries = self._rdict.iter()
         except DbClosedError:
             raise UnavailableError(_CLOSED, retry_after_s=1) from None
         entries.seek_for_prev(prefix + end)
-        if entries.valid() and entries.key().startswith(prefix):
-            return entries.key(), entries.value()
-        return None
+        while entries.valid() and (key := entries.key()).startswith(prefix):
+            yield key, entries.value()
+            entries.prev()
 
     def recover(self) -> bool:
         """Open again after a failure; False where that fails as well."""

@@ -15,6 +15,7 @@ from tests.fakes.views import (
     FakeCatalog,
     FakeDeadLetters,
     FakeDefinitionsLog,
+    FakeHistory,
     FakeSeen,
     FakeView,
     FakeWarnings,
@@ -42,6 +43,7 @@ class World:
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
     now_s: float = 0.0
+    history: FakeHistory = field(default_factory=FakeHistory)
     views: Path = Path("nowhere")
 
     def __post_init__(self) -> None:
@@ -65,6 +67,7 @@ class World:
             rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s or monotonic()),
             seen=FakeSeen(),
             previews=Previews(self.views),
+            history=self.history,
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: self.access.now_ms,
         )

@@ -16,6 +16,7 @@ class ToExplain(Struct, kw_only=True):
 
     Attributes:
         evaluation_runtime: Where it is not given, flags of all runtimes are seen.
+        as_of: A time in ISO 8601, or relative to now as `-7d`.
     """
 
     flag_key: str
@@ -28,6 +29,7 @@ class ToExplain(Struct, kw_only=True):
     anon_distinct_id: Text = UNSET
     evaluation_contexts: list[str] | UnsetType | None = UNSET
     evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
+    as_of: str | UnsetType | None = UNSET
 
 
 class SeenGroup(Struct, kw_only=True):
@@ -65,6 +67,28 @@ class SeenPerson(Struct, kw_only=True):
     distinct_ids: list[str]
 
 
+class UnknownProperty(Struct, kw_only=True):
+    """A property that may have been set then, by what is not kept any more."""
+
+    group_type: str
+    group_key: str
+    property: str
+
+
+class AsOf(Struct, kw_only=True):
+    """
+    The time that is told of.
+
+    Attributes:
+        present: What is taken as it is now, as nothing else is kept.
+        unknown: Properties that the flag may follow from and that cannot be told.
+    """
+
+    time: Time
+    present: list[Literal["person", "active_groups", "cohort_members"]]
+    unknown: list[UnknownProperty]
+
+
 class FlagExplanation(Explanation, kw_only=True):
     """
     What a flag answers to a user, and all that this follows from.
@@ -78,3 +102,4 @@ class FlagExplanation(Explanation, kw_only=True):
     absence: Literal["disabled", "quota", "evaluation_runtime", "evaluation_contexts"] | None
     groups: list[SeenGroup]
     person: SeenPerson
+    as_of: AsOf | None

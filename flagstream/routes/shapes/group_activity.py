@@ -57,3 +57,57 @@ class GroupChange(Struct, kw_only=True):
 
 class GroupChanges(CursorPage[GroupChange]):
     """A page of the changes of a group, the newest first."""
+
+
+class KeptProperty(ChangedProperty, kw_only=True):
+    """
+    A property that an update changed.
+
+    Attributes:
+        before: Null also where it was not set.
+        is_before_known: False where what was there comes from before all that is kept.
+    """
+
+    before: Any
+    is_before_known: bool
+
+
+class KeptChangeDetail(Struct):
+    """
+    What an update changed.
+
+    Attributes:
+        name: The group's key.
+    """
+
+    name: str
+    changes: list[KeptProperty]
+
+
+class KeptChange(Struct, kw_only=True):
+    """
+    An update of a group, as it took effect.
+
+    Attributes:
+        event_uuid: Of the event that said so.
+        user: Always null: there are no users.
+        author: Always null: the key is not remembered.
+        created_at: When it was so.
+        ingested_at: When the log had it; from then on it counted.
+    """
+
+    id: str
+    user: None
+    author: None
+    source: Literal["event", "api", "first_sight"]
+    event_uuid: str | None
+    activity: Literal["created", "updated"]
+    scope: Literal["Group"]
+    item_id: str
+    detail: KeptChangeDetail
+    created_at: Time
+    ingested_at: Time
+
+
+class GroupHistory(CursorPage[KeptChange]):
+    """A page of what became of a group, the newest first."""
