@@ -9,7 +9,7 @@ from .bucketing import Bucketing
 from .evaluation import Reason
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class Origin(Struct, kw_only=True):
     """
     Where a value comes from.
 

@@ -107,10 +107,8 @@ class Explaining:
         if reading.unread.keys() - unknown.keys():
             raise UnavailableError("What is stored cannot be read.", retry_after_s=1)
         origins = OriginsOf(self._view, self._asked.project_id, self._request, context, unknown)
-        # Once to learn which writes it comes across, and again when their times are known.
-        explain(self._snapshot.project, flags, key, context, origins)
-        origins.times = await times.of(origins.writes)
         explanation = explain(self._snapshot.project, flags, key, context, origins)
+        await origins.tell_times(times)
         if unknown and absence != "disabled":
             answers = reading.failing(flags, flags.answers(context, [key]))
             explanation = explanation_as(explanation, answers[0])

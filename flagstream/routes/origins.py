@@ -52,13 +52,7 @@ class WriteTimes:
 
 
 class OriginsOf:
-    """
-    Where the properties of one request come from.
-
-    Attributes:
-        writes: That were asked for so far.
-        times: Of these, once they are known.
-    """
+    """Where the properties of one request come from."""
 
     def __init__(
         self,
@@ -79,8 +73,7 @@ class OriginsOf:
         self._asked = asked
         self._context = context
         self._unknown = unknown
-        self.writes: set[Write] = set()
-        self.times: Mapping[Write, str | None] = {}
+        self._stored: list[tuple[Write, Origin]] = []
 
     def __call__(self, group_type: str | None, name: str) -> Origin:
         """Tell of one property; of a person's where *group_type* is None."""
@@ -97,10 +90,17 @@ class OriginsOf:
             return Origin(source="unknown")
         write = self._of_person(name) if group_type is None else self._of_group(group_type, name)
         if write is not None:
-            self.writes.add(write)
-            return Origin(source="stored", version=write.version, written_at=self.times.get(write))
+            origin = Origin(source="stored", version=write.version)
+            self._stored.append((write, origin))
+            return origin
         is_added = group_type is None and name in self._context.person_properties
         return Origin(source="server" if is_added else "missing")
+
+    async def tell_times(self, times: WriteTimes) -> None:
+        """Add to all that were asked for when they were written."""
+        found = await times.of(write for write, _ in self._stored)
+        for write, origin in self._stored:
+            origin.written_at = found.get(write)
 
     def _of_person(self, name: str) -> Write | None:
         if name.startswith(METADATA):

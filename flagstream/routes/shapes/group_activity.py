@@ -1,10 +1,12 @@
 """Changes of groups."""
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
 from .common import CursorPage, Time
+
+P = TypeVar("P")
 
 
 class ChangedProperty(Struct):
@@ -21,7 +23,7 @@ class ChangedProperty(Struct):
     after: Any
 
 
-class GroupChangeDetail(Struct):
+class ChangeDetail(Struct, Generic[P]):
     """
     What a change says.
 
@@ -30,10 +32,10 @@ class GroupChangeDetail(Struct):
     """
 
     name: str
-    changes: list[ChangedProperty]
+    changes: list[P]
 
 
-class GroupChange(Struct, kw_only=True):
+class Change(Struct, Generic[P], kw_only=True):
     """
     A change of a group.
 
@@ -41,6 +43,7 @@ class GroupChange(Struct, kw_only=True):
         event_uuid: Of the event that said so.
         user: Always null: there are no users.
         author: Always null: the key is not remembered.
+        created_at: When it was so.
     """
 
     id: str
@@ -51,8 +54,12 @@ class GroupChange(Struct, kw_only=True):
     activity: Literal["created", "updated"]
     scope: Literal["Group"]
     item_id: str
-    detail: GroupChangeDetail
+    detail: ChangeDetail[P]
     created_at: Time
+
+
+class GroupChange(Change[ChangedProperty]):
+    """A change of a group, as the log has it."""
 
 
 class GroupChanges(CursorPage[GroupChange]):
@@ -72,40 +79,14 @@ class KeptProperty(ChangedProperty, kw_only=True):
     is_before_known: bool
 
 
-class KeptChangeDetail(Struct):
+class KeptChange(Change[KeptProperty], kw_only=True):
     """
-    What an update changed.
+    A change of a group, as it took effect.
 
     Attributes:
-        name: The group's key.
-    """
-
-    name: str
-    changes: list[KeptProperty]
-
-
-class KeptChange(Struct, kw_only=True):
-    """
-    An update of a group, as it took effect.
-
-    Attributes:
-        event_uuid: Of the event that said so.
-        user: Always null: there are no users.
-        author: Always null: the key is not remembered.
-        created_at: When it was so.
         ingested_at: When the log had it; from then on it counted.
     """
 
-    id: str
-    user: None
-    author: None
-    source: Literal["event", "api", "first_sight"]
-    event_uuid: str | None
-    activity: Literal["created", "updated"]
-    scope: Literal["Group"]
-    item_id: str
-    detail: KeptChangeDetail
-    created_at: Time
     ingested_at: Time
 
 
