@@ -48,11 +48,6 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(reads.close)
         seen = SeenReplica(settings, own_path / f"{welcome.name}-seen")
         stack.callback(seen.close)
-        kept = KeptReplica(settings, own_path / f"{welcome.name}-history")
-        stack.callback(kept.close)
-        history = KeptGroups(
-            kept, history_days=settings.history_days, is_ready=kept.is_ready, clock_ms=clock_ms
-        )
         channel = await Channel.over(socket.socket(fileno=welcome.descriptor), reads)
         stack.callback(channel.close)
         taking_in = asyncio.create_task(reads.run(), name="replica")
@@ -73,7 +68,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             Log(log, log),
             seen,
             operator_key=welcome.operator_key,
-            history=history,
+            history=_history(settings, own_path / f"{welcome.name}-history", stack),
         )
         served = replace(
             alone,
@@ -90,6 +85,14 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             reads.orphan()
             if reads.is_ready:
                 await _first(taking_in, stop.wait(), _succeeded(settings))
+
+
+def _history(settings: Settings, own_path: Path, stack: AsyncExitStack) -> KeptGroups:
+    kept = KeptReplica(settings, own_path)
+    stack.callback(kept.close)
+    return KeptGroups(
+        kept, history_days=settings.history_days, is_ready=kept.is_ready, clock_ms=clock_ms
+    )
 
 
 async def _is_late(welcome: Welcome, channel: Channel, reads: ReplicaSide) -> bool:

@@ -40,7 +40,7 @@ from .preview import (
     named,
 )
 
-_NICENESS = 10
+_NICENESS = 5
 _LOOK = 500  # groups between looks at the clock: some milliseconds
 _PERSONS_AT_ONCE = 200
 _CACHED_PERSONS = 1_000

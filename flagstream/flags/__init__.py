@@ -6,7 +6,7 @@ from .compiler import UNREAD
 from .context import group_key_text, group_properties, person_properties
 from .evaluation import Evaluation, EvaluationContext, Reason
 from .explain import explain, explanation_as
-from .explanation import Explanation, Origin, Origins
+from .explanation import Explanation, Origin, Origins, tests_of
 from .flag_set import FlagSet
 from .lint import Lint, lint
 from .local import LocalDefinitions, local_definitions
@@ -51,5 +51,6 @@ __all__ = [
     "parse_project",
     "person_properties",
     "stepwise",
+    "tests_of",
     "time_zone",
 ]

@@ -1,6 +1,6 @@
 """Why a flag answers as it does: what an explanation consists of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -71,6 +71,15 @@ class GroupExplanation(Struct, kw_only=True, tag_field="kind", tag="group"):
     type: Literal["AND", "OR"]
     matched: bool
     values: list["GroupExplanation | FilterExplanation"]
+
+
+def tests_of(group: GroupExplanation) -> Iterator[FilterExplanation]:
+    """Walk through all filters of a group, and of the groups within it."""
+    for each in group.values:
+        if isinstance(each, GroupExplanation):
+            yield from tests_of(each)
+        else:
+            yield each
 
 
 class CohortExplanation(Struct, kw_only=True):

@@ -1,19 +1,19 @@
 """Why a flag answers a user as it does, for who holds the secret key."""
 
 from collections.abc import Collection, Iterator, Mapping
+from itertools import chain
 from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
 
 from flagstream.errors import (
-    ForbiddenError,
     InvalidFieldError,
     NotFoundError,
     UnavailableError,
     quote,
 )
-from flagstream.flags import CompiledFlags, explain, explanation_as
+from flagstream.flags import CompiledFlags, explain, explanation_as, tests_of
 from flagstream.management import iso_time
 from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Project
@@ -31,6 +31,7 @@ from .responses import bytes_response, route
 from .shapes import explanations as shapes
 
 _EVERY_RUNTIME = "all"
+_HIDDEN = ("stored", "server")
 _Absence = Literal["disabled", "quota", "evaluation_runtime", "evaluation_contexts"]
 
 
@@ -38,7 +39,6 @@ _Absence = Literal["disabled", "quota", "evaluation_runtime", "evaluation_contex
     Answer(shapes.FlagExplanation),
     body=Body(shapes.ToExplain),
     access=Scope.FLAGS_READ,
-    refusals=[ForbiddenError],
 )
 async def explain_flag(request: web.Request) -> web.Response:
     """
@@ -46,7 +46,7 @@ async def explain_flag(request: web.Request) -> web.Response:
 
     The answer is that of ``/flags`` to the same request, also for what it says of payload and
     reason. Each condition is explained by itself, those as well that were not asked any more. Needs
-    the scope ``groups:read`` besides.
+    the scope ``groups:read`` besides; what is stored of the person is shown to who may read events.
     """
     check_scope(caller_of(request), Scope.GROUPS_READ)
     project = project_of_key(request)
@@ -57,6 +57,8 @@ async def explain_flag(request: web.Request) -> web.Response:
     explaining = Explaining(moment, Asked(project.id, asked, moment.now_ms, runtime))
     partitions = request.app[keys.SETTINGS].partitions
     explained = await explaining.explained(key, WriteTimes(request.app[keys.READER], partitions))
+    if not caller_of(request).allows(Scope.EVENTS_READ):
+        hide_person(explained)
     return bytes_response(msgspec.json.encode(explained))
 
 
@@ -79,6 +81,20 @@ def asked_by(body: Mapping[str, Any], project: Project) -> FlagsRequest:
     if not isinstance(body.get("groups") or {}, dict):
         raise InvalidFieldError("groups", "an object of group keys by type", body["groups"])
     return parse_flags_request({**body, "token": project.token}, {})
+
+
+def hide_person(explained: shapes.FlagExplanation) -> None:
+    """Leave out what is stored of the person, for who may not read it."""
+    explained.person.distinct_ids = []
+    of_conditions = (each for condition in explained.conditions for each in condition.filters)
+    of_cohorts = (each.filters for each in explained.cohorts if each.filters is not None)
+    for test in chain(of_conditions, chain.from_iterable(map(tests_of, of_cohorts))):
+        origin = test.origin
+        if test.group_type is None and origin is not None and origin.source in _HIDDEN:
+            test.seen, test.note = None, "what is stored of persons needs the scope events:read"
+    enrollment = explained.enrollment
+    if enrollment is not None and enrollment.origin.source in _HIDDEN:
+        enrollment.seen = None
 
 
 class Explaining:
