@@ -31,7 +31,7 @@ Every error that flagstream raises on purpose.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 _QUOTED_CHARS = 80
 
@@ -45,18 +45,18 @@ def quote(got: object) -> str:
     return text if len(text) <= _QUOTED_CHARS else text[:_QUOTED_CHARS] + "…"
 
 
-def _rendered(got: object, room: int) -> Iterator[str]:
+def _rendered(got: Any, room: int) -> Iterator[str]:
     """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
     if isinstance(got, str | bytes):
         # Escapes only make it longer.
         yield repr(got[:room])
     elif type(got) is list:
         yield "["
-        yield from _listed(([each] for each in got), room - 1)
+        yield from _listed(([each] for each in cast("list[Any]", got)), room - 1)
         yield "]"
     elif type(got) is dict:
         yield "{"
-        yield from _listed(got.items(), room - 1)
+        yield from _listed(cast("dict[Any, Any]", got).items(), room - 1)
         yield "}"
     else:
         yield repr(got)
