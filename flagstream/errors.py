@@ -31,7 +31,7 @@ Every error that flagstream raises on purpose.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 _QUOTED_CHARS = 80
 
@@ -51,12 +51,14 @@ def _rendered(got: Any, room: int) -> Iterator[str]:
         # Escapes only make it longer.
         yield repr(got[:room])
     elif type(got) is list:
+        entries: list[Any] = got
         yield "["
-        yield from _listed(([each] for each in cast("list[Any]", got)), room - 1)
+        yield from _listed(([each] for each in entries), room - 1)
         yield "]"
     elif type(got) is dict:
+        members: dict[Any, Any] = got
         yield "{"
-        yield from _listed(cast("dict[Any, Any]", got).items(), room - 1)
+        yield from _listed(members.items(), room - 1)
         yield "}"
     else:
         yield repr(got)
