@@ -47,18 +47,17 @@ def quote(got: object) -> str:
 
 def _rendered(got: Any, room: int) -> Iterator[str]:
     """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
-    if isinstance(got, str | bytes):
+    kind = type(got)
+    if kind is str or kind is bytes:
         # Escapes only make it longer.
         yield repr(got[:room])
-    elif type(got) is list:
-        entries: list[Any] = got
+    elif kind is list:
         yield "["
-        yield from _listed(([each] for each in entries), room - 1)
+        yield from _listed(([each] for each in got), room - 1)
         yield "]"
-    elif type(got) is dict:
-        members: dict[Any, Any] = got
+    elif kind is dict:
         yield "{"
-        yield from _listed(members.items(), room - 1)
+        yield from _listed(got.items(), room - 1)
         yield "}"
     else:
         yield repr(got)
