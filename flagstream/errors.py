@@ -47,7 +47,7 @@ def quote(got: object) -> str:
 
 def _rendered(got: Any, room: int) -> Iterator[str]:
     """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
-    kind = type(got)
+    kind: type[Any] = type(got)
     if kind is str or kind is bytes:
         # Escapes only make it longer.
         yield repr(got[:room])

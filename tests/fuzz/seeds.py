@@ -13,7 +13,7 @@ from tests.fuzz.targets import WRAPPERS
 CORPUS = Path(__file__).parent / "corpus"
 _CASES = Path(__file__).parents[1] / "conformance" / "cases"
 _MAX_BYTES = 4_096
-_SEEDS = 150
+_SEEDS = 60
 _OF_ROWS = frozenset(["filters", "key"])
 _OF_BODIES = frozenset(["distinct_id", "batch"])
 _FILLED = {"project": "@current", "token": PROJECT.token, "name": "array.js"}
