@@ -9,7 +9,7 @@ import orjson
 
 from flagstream.errors import BodyTooLargeError, InvalidRequestError
 
-from .fields import is_list, is_object
+from .json_types import is_list, is_object
 
 MAX_VALUES = 1_000_000
 """As many commas and brackets: what is sent in two bytes may take a hundred once decoded."""
