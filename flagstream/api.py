@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flagstream import ports, telemetry
+from flagstream.census import Previews
 from flagstream.ingest import Continuity, Ingest, Planner
 from flagstream.management import (
     DefinitionsWriter,
@@ -63,6 +64,8 @@ class Services:
     warnings: ports.Warnings
     rates: Rates
     seen: ports.SeenEvents
+    previews: Previews
+    history: ports.GroupHistory
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
     channel_key: bytes
@@ -136,6 +139,8 @@ def create_app(services: Services) -> web.Application:
     app[keys.IS_ALIVE] = services.is_alive
     app[keys.METRICS] = services.metrics
     app[keys.CLOCK_MS] = services.clock_ms
+    app[keys.PREVIEWS] = services.previews
+    app[keys.HISTORY] = services.history
     app[keys.INGEST] = Ingest(
         view=services.view,
         catalog=services.catalog,

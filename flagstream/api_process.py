@@ -24,10 +24,10 @@ from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
 from flagstream.rates import SHARED_BYTES, Rates
-from flagstream.serving import Log, listening, run, services, settle
+from flagstream.serving import Log, clock_ms, listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.tracing import exporting
-from flagstream.views import SeenReplica, views_path
+from flagstream.views import KeptGroups, KeptReplica, SeenReplica, views_path
 
 _ORPHANED_S = 10.0
 _LOOK_S = 0.1
@@ -68,6 +68,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             Log(log, log),
             seen,
             operator_key=welcome.operator_key,
+            history=_history(settings, own_path / f"{welcome.name}-history", stack),
         )
         served = replace(
             alone,
@@ -84,6 +85,14 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             reads.orphan()
             if reads.is_ready:
                 await _first(taking_in, stop.wait(), _succeeded(settings))
+
+
+def _history(settings: Settings, own_path: Path, stack: AsyncExitStack) -> KeptGroups:
+    kept = KeptReplica(settings, own_path)
+    stack.callback(kept.close)
+    return KeptGroups(
+        kept, history_days=settings.history_days, is_ready=kept.is_ready, clock_ms=clock_ms
+    )
 
 
 async def _is_late(welcome: Welcome, channel: Channel, reads: ReplicaSide) -> bool:

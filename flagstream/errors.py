@@ -47,16 +47,17 @@ def quote(got: object) -> str:
     return text if len(text) <= _QUOTED_CHARS else text[:_QUOTED_CHARS] + "…"
 
 
-def _rendered(got: object, room: int) -> Iterator[str]:
+def _rendered(got: Any, room: int) -> Iterator[str]:
     """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
-    if type(got) is str or type(got) is bytes:
+    kind: type[Any] = type(got)
+    if kind is str or kind is bytes:
         # Escapes only make it longer.
         yield repr(got[:room])
-    elif type(got) is list:
+    elif kind is list:
         yield "["
         yield from _listed(([each] for each in got), room - 1)
         yield "]"
-    elif type(got) is dict:
+    elif kind is dict:
         yield "{"
         yield from _listed(got.items(), room - 1)
         yield "}"

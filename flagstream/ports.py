@@ -8,9 +8,10 @@ from flagstream.flags import CompiledFlags, CompiledProject, Difference, LocalDe
 from flagstream.state.access import Key, KeyUse, OldToken, Revocation, Scope, allowed
 from flagstream.state.definitions import Kind
 from flagstream.state.group_types import GroupTypesState
-from flagstream.state.groups import GroupState
+from flagstream.state.groups import GroupState, GroupUpdate
 from flagstream.state.history import ChangeState
 from flagstream.state.ingestion_warnings import WarningSample
+from flagstream.state.kept import GroupThen, PropertyChange
 from flagstream.topics import Topic
 from flagstream.warning_kinds import WarningKind
 
@@ -132,6 +133,69 @@ class SeenEvents(Protocol):
         ...
 
 
+class KeptChange(NamedTuple):
+    """
+    An update of a group, as it is kept.
+
+    Attributes:
+        time_ms: When the log had it.
+        properties: What it really changed.
+    """
+
+    time_ms: int
+    version: int
+    update: GroupUpdate
+    properties: Sequence[PropertyChange]
+
+
+class KeptPage(NamedTuple):
+    """
+    Updates of a group, the newest first.
+
+    Attributes:
+        after: Time and version behind which the list goes on; None at its end.
+    """
+
+    changes: Sequence[KeptChange]
+    after: tuple[int, int] | None
+
+
+class GroupHistory(Protocol):
+    """
+    How groups were, as far back as that is kept.
+
+    Reads raise :class:`UnavailableError` until everything is read that is kept.
+    """
+
+    def oldest_ms(self) -> int:
+        """Tell from when on it can be told how groups were."""
+        ...
+
+    def group_at(
+        self, place: tuple[int, str, str], time_ms: int, present: GroupState | None
+    ) -> GroupThen:
+        """
+        Tell how a group was.
+
+        Args:
+            place: Project, type and key.
+            time_ms: Not before the oldest.
+            present: How it is now.
+        """
+        ...
+
+    def changes(
+        self,
+        place: tuple[int, str, str],
+        present: GroupState | None,
+        *,
+        after: tuple[int, int] | None,
+        limit: int,
+    ) -> KeptPage:
+        """List what became of a group."""
+        ...
+
+
 class Admission(Protocol):
     """Refuses work before a backlog grows."""
 
@@ -197,6 +261,29 @@ class PersonPage(NamedTuple):
     after: str | None
 
 
+class Remembered(NamedTuple):
+    """
+    The groups that a user acted for last.
+
+    Attributes:
+        time_ms: Of the event that said so.
+        distinct_id: That carried them: the user's own, or one that was merged into it.
+        session_id: None where that cannot be told any more.
+    """
+
+    groups: Mapping[str, str]
+    time_ms: int
+    distinct_id: str
+    session_id: str | None
+
+
+class PropertyWrite(NamedTuple):
+    """Which write of a person's property counts: of which of the ids, and its version."""
+
+    distinct_id: str
+    version: int
+
+
 class Search(NamedTuple):
     """
     Which groups or persons are looked for.
@@ -210,9 +297,9 @@ class Search(NamedTuple):
     properties: Sequence[str] = ()
 
 
-class StateView(Protocol):
+class EvaluationView(Protocol):
     """
-    Reads of group, session and person state: microseconds, no await, never from a Faust table.
+    Reads of state that a flag's answer follows from: microseconds, no await.
 
     What is returned is shared with a cache and must not be changed. A group's properties, and a
     person, are the same object only as long as nothing in them changes: what follows from them may
@@ -229,6 +316,30 @@ class StateView(Protocol):
         """Read the properties that are set; None where the group was never seen."""
         ...
 
+    def active_groups(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Mapping[str, str]:
+        """Read the remembered groups by type; empty where nothing fresh is remembered."""
+        ...
+
+    def remembered(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Remembered | None:
+        """Tell where :meth:`active_groups` has its answer from; None where it is empty."""
+        ...
+
+    def person(self, project_id: int, distinct_id: str) -> Person | None:
+        """Read the person, merges followed; None where nothing is known."""
+        ...
+
+    def person_write(self, project_id: int, distinct_id: str, name: str) -> PropertyWrite | None:
+        """Tell where :meth:`person` has a property from; None where it is not set."""
+        ...
+
+
+class StateView(EvaluationView, Protocol):
+    """Reads of group, session and person state, never from a Faust table."""
+
     def groups(
         self, project_id: int, group_type: str, *, search: Search, after: str | None, limit: int
     ) -> GroupPage:
@@ -243,12 +354,6 @@ class StateView(Protocol):
         """
         ...
 
-    def active_groups(
-        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
-    ) -> Mapping[str, str]:
-        """Read the remembered groups by type; empty where nothing fresh is remembered."""
-        ...
-
     def session_groups(
         self, project_id: int, session_id: str, distinct_id: str
     ) -> Mapping[str, str] | None:
@@ -257,10 +362,6 @@ class StateView(Protocol):
 
         None where an update of the session would change an answer.
         """
-        ...
-
-    def person(self, project_id: int, distinct_id: str) -> Person | None:
-        """Read the person, merges followed; None where nothing is known."""
         ...
 
     def persons(

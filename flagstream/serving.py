@@ -21,10 +21,11 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 
 from flagstream import logs, telemetry
 from flagstream.api import Services, create_public_app
+from flagstream.census import Previews
 from flagstream.dead_letters import DeadLetterBox
 from flagstream.errors import FlagstreamError, SettingsError
 from flagstream.keys import KeyRing, masked
-from flagstream.ports import RecordSink, SeenEvents, TopicReader
+from flagstream.ports import GroupHistory, RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
 from flagstream.rates import Rates
 from flagstream.redaction import keep_values_out, report
@@ -32,7 +33,7 @@ from flagstream.routes import keys
 from flagstream.routes.connections import Connections
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
-from flagstream.views import SPARED_THRESHOLD, ReadSide
+from flagstream.views import SPARED_THRESHOLD, ReadSide, views_path
 from flagstream.warning_log import WarningLog
 
 logger = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class Log(NamedTuple):
     reader: TopicReader
 
 
-def services(
+def services(  # noqa: PLR0913 -- each of another part of the process
     settings: Settings,
     reads: ReadSide | ReplicaSide,
     is_ready: Callable[[], bool],
@@ -121,6 +122,7 @@ def services(
     seen: SeenEvents,
     *,
     operator_key: str,
+    history: GroupHistory,
 ) -> Services:
     """
     Put together what HTTP needs, over views and log.
@@ -154,6 +156,8 @@ def services(
         warnings=warnings,
         rates=Rates(settings, warnings),
         seen=seen,
+        previews=Previews(views_path(settings)),
+        history=history,
         is_ready=is_ready,
         clock_ms=clock_ms,
         channel_key=hashlib.sha256(f"channels {secret_key or operator_key}".encode()).digest(),

@@ -108,8 +108,10 @@ class Settings(BaseModel):
     kafka_max_lag_s: Seconds = 30.0
     kafka_max_stall_s: Seconds = 120.0
     wait_timeout_s: Seconds = 2.0
+    preview_timeout_s: Seconds = 30.0
     stop_timeout_s: Seconds = 8.0
     max_streams_per_project: Count = 2_000
+    history_days: Seconds = 90
     deduplicate_hours: Seconds = 24
     active_groups_ttl_days: Seconds = 30
     view_cache_entries: Count = 100_000

@@ -15,7 +15,7 @@ from flagstream.state.merge import REDUCERS
 from flagstream.topics import Table, version_of
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.transport.store import Copy, stored_states
-from flagstream.views import ViewStore, open_store
+from flagstream.views import ViewStore, kept_options, kept_path, kept_states, open_store
 
 
 @dataclass(slots=True)
@@ -34,7 +34,8 @@ class Report:
 
 def verify(settings: Settings) -> Report:
     """
-    Compare, for every table, its changelog with the log's fold, with the table and with the views.
+    Compare, for every table, its changelog with the log's fold, with the table and with the views;
+    and what is kept of how groups were with their states.
 
     The server has to be stopped; of several on Kafka only what this one holds is looked at. What
     retention has deleted of a source cannot be folded any more; then only what is left is folded,
@@ -86,10 +87,36 @@ async def _verify_table(
     for copy in copies:
         for key in sorted(_wrong(table, copy, changes)):
             report.differences.append(f"{table.value} {key!r}: {copy.name} and the changelog")
+    if table is Table.GROUPS:
+        _verify_history(settings, changelog, pending, report)
     report.lines.append(
         f"{table.value}: {len(changelog)} states, {len(source)} records in the log, "
         f"{len(pending)} keys not folded yet"
     )
+
+
+def _verify_history(
+    settings: Settings, changelog: Mapping[bytes, bytes], pending: set[bytes], report: Report
+) -> None:
+    """
+    Check that the kept history of groups says nothing that their states do not.
+
+    That it lacks nothing cannot be told for what the log has forgotten, and is not compared.
+    """
+    path = kept_path(settings)
+    if settings.role == "worker" or not path.exists():
+        return
+    store, join = ViewStore(path, kept_options), REDUCERS[Table.GROUPS].join
+    try:
+        count = 0
+        for key, kept in kept_states(store):
+            count += 1
+            state = changelog.get(key)
+            if key not in pending and (state is None or join(state, kept) != state):
+                report.differences.append(f"groups {key!r}: the kept history and the changelog")
+    finally:
+        store.close()
+    report.lines.append(f"history of groups: {count} groups")
 
 
 def _joined(table: Table, changes: Iterable[LogRecord]) -> dict[bytes, bytes | None]:

@@ -29,7 +29,15 @@ from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
 from flagstream.tracing import CarryingSink, Tracing, exporting
 from flagstream.transport.opening import OpenLog, opened
-from flagstream.views import FollowedViews, Peers, ReadSide, SeenEvents, Watermarks, open_store
+from flagstream.views import (
+    FollowedViews,
+    KeptHistory,
+    Peers,
+    ReadSide,
+    SeenEvents,
+    Watermarks,
+    open_store,
+)
 from flagstream.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -172,7 +180,7 @@ async def _start_api(
     reads = await ReadSide.open(settings, log.reader)
     telemetry.VIEW_AGE.read = lambda: reads.view_age_s
     stack.push_async_callback(reads.stop)
-    seen = await _seen_events(settings, log, stack)
+    seen, history = await _followers(settings, log, stack)
     await _begin(reads.progress, log)
     await reads.start()
     app = _faust_app(settings, log, reads.progress, tracing) if settings.role == "all" else None
@@ -184,6 +192,7 @@ async def _start_api(
         Log(sink, log.reader),
         seen,
         operator_key=stack.enter_context(operator_key(settings)),
+        history=history.groups,
     )
     if tracing is not None:
         served = replace(served, traced=tracing.handler)
@@ -208,7 +217,7 @@ async def _start_processes(
     settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
 ) -> Node:
     store = await open_store(settings)
-    seen = await _seen_events(settings, log, stack)
+    seen, _ = await _followers(settings, log, stack)
     progress = Watermarks.of(settings)
     feed = Feed(progress, lambda: views.is_ready and progress.is_open)
     views = FollowedViews(settings, progress, log.reader, store, feed.changed)
@@ -242,11 +251,17 @@ async def _start_processes(
     return Node(port=port, app=app)
 
 
-async def _seen_events(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> SeenEvents:
+async def _followers(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack
+) -> tuple[SeenEvents, KeptHistory]:
+    """Begin to follow events, and updates of groups; of these nobody waits but who asks."""
     seen = await SeenEvents.open(settings, log.reader)
     stack.push_async_callback(seen.stop)
     seen.start()
-    return seen
+    history = await KeptHistory.open(settings, log.reader, log.epoch, clock_ms)
+    stack.push_async_callback(history.stop)
+    history.start()
+    return seen, history
 
 
 async def _begin(progress: Watermarks, log: OpenLog) -> None:

@@ -14,11 +14,11 @@ from flagstream.flags import (
     Steps,
     compile_project,
     group_properties,
-    person_properties,
 )
 from flagstream.ports import Person, StateView
 from flagstream.state.groups import GroupState
 
+from .contexts import of_person
 from .walk import Examined, each_group, each_person
 
 _NOTHING: Mapping[str, Any] = {}
@@ -91,8 +91,7 @@ def _alone(project: CompiledProject, definition: FlagDefinition) -> Steps[Compil
         rows={**parsed.rows, key: _NOTHING},
     )
     compiled = yield from compile_project.steps(asked, project)
-    only = replace(compiled, by_key={key: compiled.by_key[key]}, disabled={})
-    return (yield from CompiledFlags.steps_of(only))
+    return (yield from CompiledFlags.steps_of(compiled.alone(key)))
 
 
 def _persons(population: _Population, flags: CompiledFlags, ask: _Ask) -> Steps[Examined]:
@@ -100,17 +99,7 @@ def _persons(population: _Population, flags: CompiledFlags, ask: _Ask) -> Steps[
         raise _refused("persons", "groups")
 
     def take(person: Person) -> None:
-        distinct_id, names = person.distinct_id, flags.person_names
-        context = EvaluationContext(
-            distinct_id=distinct_id,
-            hash_keys=person.hash_keys,
-            distinct_ids=person.distinct_ids,
-            person_properties=person_properties(
-                person.properties, _NOTHING, distinct_id, names, person.created_at_ms
-            ),
-            now_ms=population.now_ms,
-        )
-        ask(context)
+        ask(of_person(person, flags.person_names, population.now_ms))
 
     return (yield from each_person(population.view, population.project_id, take))
 

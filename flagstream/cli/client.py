@@ -15,7 +15,7 @@ from flagstream.errors import FlagstreamError, quote
 from flagstream.state.access import Scope
 from flagstream.state.definitions import Kind
 
-_TIMEOUT_S = 30
+_TIMEOUT_S = 60  # a preview of millions takes a while
 _MAX_WAIT_S = 60
 _PAGE = 1_000
 _PATHS = {Kind.FLAG: "feature_flags", Kind.COHORT: "cohorts"}
@@ -91,6 +91,24 @@ class Client:
     def update(self, kind: Kind, row_id: int, body: Mapping[str, Any]) -> None:
         """Change members of a flag or a cohort."""
         self._request("PATCH", f"{_PATHS[kind]}/{row_id}/", body)
+
+    def explain(self, body: Mapping[str, Any]) -> Document:
+        """Explain what a flag answers."""
+        return self._request("POST", "flags/explain/", body)
+
+    def preview(self, body: Mapping[str, Any]) -> Document:
+        """Tell what a change of a flag would do."""
+        return self._request("POST", "flags/preview/", body)
+
+    def preview_names(self, body: Mapping[str, Any], name: str) -> Iterator[Document]:
+        """Read a whole list of what a change of a flag would do."""
+        after = None
+        while True:
+            page = self.preview({**body, "list": name, "after": after, "limit": _PAGE})
+            yield from page["results"]
+            after = page["next_after"]
+            if after is None:
+                return
 
     def dead_letters(self) -> Iterator[Document]:
         """Read all dead letters, oldest first."""

@@ -8,8 +8,10 @@ import flagstream
 from flagstream.errors import FlagstreamError
 
 from .access import keys, projects
+from .explaining import explain
 from .flags import apply, check, export
 from .operations import backup, dead_letters, restore, serve, topics, verify, warnings
+from .previewing import preview
 
 
 class _Commands(click.Group):
@@ -29,7 +31,7 @@ def main() -> None:
 
 
 for _command in (
-    *(serve, apply, export, check, keys, projects),
+    *(serve, apply, export, check, explain, preview, keys, projects),
     *(verify, backup, restore, dead_letters, warnings, topics),
 ):
     main.add_command(_command)

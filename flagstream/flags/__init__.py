@@ -2,9 +2,12 @@
 
 from .compilation import CompiledProject, compile_project
 from .compiled_flags import CompiledFlags, compile_flags
+from .compiler import UNREAD
 from .context import group_key_text, group_properties, person_properties
 from .differences import Difference, differences
 from .evaluation import Basis, Evaluation, EvaluationContext, Kind, Reason
+from .explain import explain, explanation_as
+from .explanation import Explanation, Origin, Origins, tests_of
 from .flag_set import FlagSet
 from .lint import Lint, lint
 from .local import LocalDefinitions, local_definitions
@@ -16,6 +19,7 @@ from .steps import Steps, finished, stepwise
 from .values import number_text
 
 __all__ = [
+    "UNREAD",
     "Basis",
     "CohortDefinition",
     "CompiledFlags",
@@ -24,11 +28,14 @@ __all__ = [
     "Difference",
     "Evaluation",
     "EvaluationContext",
+    "Explanation",
     "FlagDefinition",
     "FlagSet",
     "Kind",
     "Lint",
     "LocalDefinitions",
+    "Origin",
+    "Origins",
     "ParsedProject",
     "Reason",
     "Sdk",
@@ -36,6 +43,8 @@ __all__ = [
     "compile_flags",
     "compile_project",
     "differences",
+    "explain",
+    "explanation_as",
     "finished",
     "group_key_text",
     "group_properties",
@@ -47,5 +56,6 @@ __all__ = [
     "parse_project",
     "person_properties",
     "stepwise",
+    "tests_of",
     "time_zone",
 ]

@@ -83,6 +83,40 @@ def holdout(bucketing: Bucketing, percentage: float) -> IsInside | None:
     return lambda identifier: sha1(_HOLDOUT + identifier).digest() < bound
 
 
+def percentages(bucketing: Bucketing, flag_key: str, identifier: bytes) -> tuple[float, float]:
+    """
+    Tell where an identifier stands among all others: for people, no part of evaluating.
+
+    Returns:
+        In percent, from 0 to below 100, in the draw of the rollout and in that of the variants.
+        Inside a rollout is, of murmur3, who stands below its percentage, of sha1 also who stands
+        right at it.
+    """
+    prefix = f"{flag_key}.".encode()
+    if bucketing == "murmur3":
+        first, second = mmh3.mmh3_x64_128_utupledigest(prefix + identifier)
+        return _murmur3_percentage(first), _murmur3_percentage(second)
+    if not identifier:
+        return 0.0, 0.0
+    return _sha1_percentage(prefix + identifier), _sha1_percentage(prefix + identifier + b"variant")
+
+
+def holdout_percentage(bucketing: Bucketing, identifier: bytes) -> float:
+    """Tell the same for a holdout, which has who stands below its percentage."""
+    if bucketing == "murmur3":
+        return _murmur3_percentage(mmh3.mmh3_x64_128_utupledigest(_HOLDOUT + identifier)[0])
+    return _sha1_percentage(_HOLDOUT + identifier)
+
+
+def _murmur3_percentage(word: int) -> float:
+    return (word * BUCKETS >> 64) / _PERCENT
+
+
+def _sha1_percentage(hashed: bytes) -> float:
+    sha1 = hashlib.sha1
+    return _quotient(int.from_bytes(sha1(hashed).digest()[:8]) >> 4) * 100
+
+
 def _murmur3_rollout(prefix: bytes, percentage: float) -> IsInside | None:
     """
     Compare the first word.

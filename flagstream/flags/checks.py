@@ -86,7 +86,7 @@ class Compiler:
 
     def __init__(self, matching: Matching, cohorts: Cohorts, flags: FlagScope) -> None:
         self.matching = matching
-        self._cohorts = cohorts
+        self.cohorts = cohorts
         self._flags = flags
 
     def property_test(self, test: PropertyFilter, slot: int, needs: Needs) -> Test:
@@ -129,7 +129,7 @@ class Compiler:
         return lambda request: timed((request[slot] or NOBODY)[0], request[NOW])
 
     def _cohort_check(self, test: PropertyFilter, needs: Needs) -> Check:
-        cohort = self._cohorts.get(test.value)
+        cohort = self.cohorts.get(test.value)
         if cohort is None or cohort.needs.error is not None:
             # Whoever gets as far as this is who the flag fails for.
             needs.error = Reason.DEPENDENCY_NOT_FOUND
@@ -201,13 +201,20 @@ def _member_check(cohort: CohortDefinition, needs: Needs) -> Check:
 
 
 def _group_check(group: PropertyGroup, own: int | None, compiler: Compiler, needs: Needs) -> Check:
-    checks = [_entry_check(entry, own, compiler, needs) for entry in group.values]
+    checks = [entry_check(entry, own, compiler, needs) for entry in group.values]
     return _all(checks) if group.type == "AND" else _any(checks)
 
 
-def _entry_check(
+def entry_check(
     entry: PropertyGroup | PropertyFilter, own: int | None, compiler: Compiler, needs: Needs
 ) -> Check:
+    """
+    Compile what a cohort is made of.
+
+    Args:
+        own: The type of the groups that are in it; None for persons.
+        needs: What the check looks at is added.
+    """
     if isinstance(entry, PropertyGroup):
         return _group_check(entry, own, compiler, needs)
     check = compiler.check(entry, own, needs)

@@ -1,7 +1,7 @@
 """From the definitions of a project to its compiled flags."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .checks import CompiledCohort, Compiler, cohort_ids, compile_cohort
 from .compiler import CompiledFlag, answers_of, compile_flag, constant, disabled
@@ -30,13 +30,19 @@ class CompiledProject:
             on them.
         disabled: By key, the answers of the flags that are not active.
         graph: By key, the flags that a flag depends on and that are active.
+        compiler: Made them, and makes more of the same.
     """
 
     parsed: ParsedProject
+    compiler: Compiler
     by_key: Mapping[str, CompiledFlag]
     missing: Collection[str]
     disabled: Mapping[str, Evaluation]
     graph: Mapping[str, Collection[str]]
+
+    def alone(self, key: str) -> "CompiledProject":
+        """Leave out all flags but one, which may name the others."""
+        return replace(self, by_key={key: self.by_key[key]}, disabled={})
 
 
 @stepwise
@@ -58,7 +64,7 @@ def compile_project(
     }
     graph.update(dict.fromkeys(unreadable, ()))
     kept = yield from _kept(parsed, graph, before)
-    compiler = yield from _compiler(parsed, cohorts.values())
+    compiler = yield from _compiler(parsed, cohorts.values(), before)
     compiled: dict[str, CompiledFlag] = {}
     for key in (yield from dependencies_first.steps(graph)):
         if key in unreadable:
@@ -77,6 +83,7 @@ def compile_project(
         yield
     return CompiledProject(
         parsed=parsed,
+        compiler=compiler,
         by_key=(yield from _in_order(compiled, parsed.rows)),
         missing=missing,
         disabled=(yield from _disabled(parsed)),
@@ -101,12 +108,18 @@ def _dependencies(
     return graph, joined
 
 
-def _compiler(parsed: ParsedProject, cohorts: Iterable[CohortDefinition]) -> Steps[Compiler]:
+def _compiler(
+    parsed: ParsedProject, cohorts: Iterable[CohortDefinition], before: CompiledProject | None
+) -> Steps[Compiler]:
     """Make what compiles flags; it knows the cohorts."""
     compiled: dict[int, CompiledCohort] = {}
     compiler = Compiler(parsed.matching, compiled, parsed)
+    known = {} if before is None else before.compiler.cohorts
     for cohort in cohorts:
-        compiled[cohort.id] = compile_cohort(cohort, compiler)
+        is_known = before is not None and before.parsed.cohorts.get(cohort.id) is cohort
+        # A list of members follows from nothing else, and may be long: it is there once.
+        kept = known.get(cohort.id) if is_known and cohort.is_static else None
+        compiled[cohort.id] = compile_cohort(cohort, compiler) if kept is None else kept
         yield
     return compiler
 

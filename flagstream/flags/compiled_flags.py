@@ -1,7 +1,7 @@
 """Compiled flags: an immutable snapshot that is asked on the request path."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Self
@@ -11,7 +11,7 @@ from flagstream.errors import Problem
 from .bucketing import utf8
 from .checks import Needs
 from .compilation import CompiledProject, compile_project
-from .compiler import CompiledFlag, disabled, unjudged
+from .compiler import UNREAD, CompiledFlag, disabled, unjudged
 from .conditions import Rule
 from .context import INITIAL, group_properties
 from .evaluation import Evaluation, EvaluationContext
@@ -41,6 +41,9 @@ _PERSONS = frozenset({PERSON, DEVICE, STICKY})
 # Names of parts, next to those of group types: numbers, which are looked up in no time.
 _Part = str | int
 _PERSON_PART, _OTHER_PART, _NO_PART = range(3)
+
+GroupAsker = Callable[[str, Mapping[str, Any]], Evaluation]
+"""Of a group's key and its properties."""
 
 _EVERY_RUNTIME = "all"
 # The runtime, and the contexts of which a flag must have one if it has any.
@@ -324,6 +327,28 @@ class CompiledFlags:
                 them.
             keys: Of the flags to evaluate; unknown ones are passed over. None is all.
         """
+        request = self._request(context)
+        return self._ask(request) if keys is None else self._ask_for(request, keys)
+
+    def asked(self, context: EvaluationContext, key: str) -> tuple[Evaluation, Request]:
+        """
+        Evaluate one flag, and give the request as it was asked, with what that depended on.
+
+        Raises:
+            KeyError: There is no such flag in this set.
+        """
+        request = self._request(context)
+        flag = self._flags[self._positions[key]]
+        self._ask_first(request, flag.needs)
+        return flag.rule(request), request
+
+    def group_types_of(self, key: str) -> frozenset[str]:
+        """Name the types whose groups a flag looks at; none where it is not in this set."""
+        position = self._positions.get(key)
+        slots = frozenset[int]() if position is None else self._flags[position].slots
+        return frozenset(name for name, slot in self._group_slots if slot in slots)
+
+    def _request(self, context: EvaluationContext) -> Request:
         request = EMPTY.copy()
         if self.looks_at_person:
             request[PERSON] = (context.person_properties, utf8(context.distinct_id))
@@ -339,12 +364,40 @@ class CompiledFlags:
             if group_key is not None:
                 request[slot] = (properties.get(group_type, _NOTHING), utf8(group_key))
         request[NOW] = context.now_ms
-        return self._ask(request) if keys is None else self._ask_for(request, keys)
+        return request
+
+    def group_asker(self, group_type: str, now_ms: int) -> GroupAsker:
+        """
+        Make what evaluates the only flag for one group after the other, and nobody else.
+
+        Args:
+            group_type: One that the project has.
+        """
+        slot, empty = group_slot(self._all_group_types[group_type]), EMPTY.copy()
+        empty[NOW] = now_ms
+        is_key_seen = "$group_key" in self.group_names.get(group_type, ())
+        (flag,) = self._flags
+        rule, needs = flag.rule, flag.needs
+
+        def ask(group_key: str, properties: Mapping[str, Any]) -> Evaluation:
+            if is_key_seen:
+                properties = {**properties, "$group_key": group_key}
+            request = empty.copy()
+            request[slot] = (
+                properties,
+                group_key.encode() if group_key.isascii() else utf8(group_key),
+            )
+            if needs:
+                self._ask_first(request, needs)
+            return rule(request)
+
+        return ask
 
     def failing(
         self,
         answers: Iterable[Evaluation],
         unread: Mapping[str | None, Collection[str] | None],
+        description: str = UNREAD,
     ) -> list[Evaluation]:
         """
         Let those of some answers fail that may follow from what could not be read.
@@ -352,6 +405,7 @@ class CompiledFlags:
         Args:
             unread: By the name of a group's type, or None for the person, the names of the
                 properties that are known all the same; None where not even the group is known.
+            description: Why, in words.
         """
         slots = {
             PERSON if name is None else group_slot(self._all_group_types[name]): known
@@ -359,7 +413,8 @@ class CompiledFlags:
         }
         flags = ((answer, self._flags[self._positions[answer.key]]) for answer in answers)
         return [
-            unjudged(flag.answers) if flag.may_need(slots) else answer for answer, flag in flags
+            unjudged(flag.answers, description) if flag.may_need(slots) else answer
+            for answer, flag in flags
         ]
 
     def _fill_stored(self, request: Request, context: EvaluationContext) -> None:

@@ -11,6 +11,8 @@ from .model import FlagDefinition
 from .overrides import enrollment_rule, holdout_rule, sticky_rule
 from .slots import PERSON, STICKY
 
+UNREAD = "What is stored cannot be read at the moment"
+
 
 class CompiledFlag(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """
@@ -146,9 +148,8 @@ def disabled(answers: Answers) -> Evaluation:
     return answers.off(Reason.FLAG_DISABLED, None, "Feature flag is disabled")
 
 
-def unjudged(answers: Answers) -> Evaluation:
+def unjudged(answers: Answers, description: str) -> Evaluation:
     """Make the answer of a flag that needs what could not be read."""
-    description = "What is stored cannot be read at the moment"
     return answers.off(Reason.DATABASE_ERROR, None, description, failed=True)
 
 

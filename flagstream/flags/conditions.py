@@ -89,10 +89,10 @@ def conditions_rule(
     Args:
         needs: What they look at is added.
     """
-    plans = [_plan(definition, condition, compiler) for condition in definition.conditions]
+    plans = [plan_of(definition, condition, compiler) for condition in definition.conditions]
     for plan in plans:
         needs.include(plan.needs)
-    compiled = [_condition_rule(plan, answers, index) for index, plan in enumerate(plans)]
+    compiled = [condition_rule(plan, answers, index) for index, plan in enumerate(plans)]
     rules = [rule for rule, _ in compiled]
     if len(rules) == 1:
         return rules[0], plans
@@ -100,7 +100,8 @@ def conditions_rule(
     return _first_match(rules, answers, exits), plans
 
 
-def _plan(definition: FlagDefinition, condition: Condition, compiler: Compiler) -> Plan:
+def plan_of(definition: FlagDefinition, condition: Condition, compiler: Compiler) -> Plan:
+    """Take one condition of a flag apart."""
     aggregated, needs = aggregation(definition, condition), Needs()
     slot = slot_of(aggregated)
     tests: list[Test] = []
@@ -156,7 +157,7 @@ def _variants(
     return bucketing.variants(definition.bucketing, definition.key, shares), [*keys, None]
 
 
-def _condition_rule(plan: Plan, answers: Answers, index: int) -> tuple[Rule, Evaluation]:
+def condition_rule(plan: Plan, answers: Answers, index: int) -> tuple[Rule, Evaluation]:
     """Make the rule of a condition, and give its answer to whom the rollout leaves out."""
     slot, tests, checks = plan.slot, tuple(plan.tests), tuple(plan.checks)
     is_inside, (absent, no_match, outside) = plan.is_inside, _misses(plan, answers, index)

@@ -1,14 +1,15 @@
 """A project's definitions parsed: what can be read of them, and what is wrong with the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from flagstream.errors import InvalidDefinitionError, Problem
 
 from .model import CohortDefinition, FlagDefinition, PropertyFilter
 from .operators import Matching
-from .parse import parse_cohort, parse_flag
+from .parse import leaves, parse_cohort, parse_flag
 from .steps import Steps, stepwise
 from .walk import Row
 
@@ -75,6 +76,29 @@ class ParsedProject:
         if key in self.flags:
             return not self.flags[key].active
         return key in self.problems and self.rows[key].get("active") is False
+
+    def needed(self, definition: FlagDefinition) -> "Needed":
+        """Collect what a flag's answer follows from: of its own tests, and of those of these."""
+        keys, cohort_ids = set[str](), set[int]()
+        pending = [*definition.tests]
+        while pending:
+            test = pending.pop()
+            if test.type == "cohort" and test.value not in cohort_ids:
+                cohort_ids.add(test.value)
+                cohort = self.cohorts.get(test.value)
+                if cohort is not None and not cohort.is_static:
+                    pending.extend(leaves(cohort.filters.properties))
+            elif test.type == "flag" and (key := self.resolve(test)) and key not in keys:
+                keys.add(key)
+                pending.extend(self.flags[key].tests if key in self.flags else ())
+        return Needed(keys, cohort_ids)
+
+
+class Needed(NamedTuple):
+    """The flags and cohorts that something follows from."""
+
+    keys: Collection[str]
+    cohort_ids: Collection[int]
 
 
 @stepwise

@@ -15,6 +15,7 @@ from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .secret_keys import MadeKey, SecretKeyManagement, key_appends
 from .service import Management, find_cohort, find_flag
+from .then import snapshot_at
 from .writer import DefinitionsWriter, Editor, Turn, alone
 
 __all__ = [
@@ -45,5 +46,6 @@ __all__ = [
     "named_cohorts",
     "new_cohort_row",
     "new_row",
+    "snapshot_at",
     "take_over_kept_secret",
 ]

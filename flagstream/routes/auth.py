@@ -47,7 +47,7 @@ async def asking(
     """
     caller = await request.app[keys.CALLERS].caller(secret)
     project = _project(request, caller)
-    _check_scope(caller, access)
+    check_scope(caller, access)
     return caller, project
 
 
@@ -92,7 +92,7 @@ def _named_project(projects: Projects, named: str) -> Project:
     return project
 
 
-def _check_scope(caller: Caller, access: Access | Scope) -> None:
+def check_scope(caller: Caller, access: Access | Scope) -> None:
     """
     Check that a key allows what is asked.
 

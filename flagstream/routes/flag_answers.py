@@ -8,6 +8,7 @@ import orjson
 
 from flagstream.errors import UnavailableError
 from flagstream.flags import (
+    UNREAD,
     CompiledFlags,
     Evaluation,
     EvaluationContext,
@@ -17,6 +18,7 @@ from flagstream.flags import (
 from flagstream.ingest import Continuity
 from flagstream.ports import (
     Catalog,
+    EvaluationView,
     Person,
     Place,
     Projects,
@@ -78,13 +80,13 @@ class FlagAnswers:
     def _evaluated(self, asked: Asked) -> Sequence[Evaluation]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
-        return _Reading(self._view, snapshot, asked).answers(flags, asked.request.flag_keys)
+        return Reading(self._view, snapshot, asked).answers(flags, asked.request.flag_keys)
 
     def evaluate_all(self, asked: Asked) -> Sequence[Evaluation]:
         """Evaluate all active flags, whoever may see them; likewise, but nobody counts these."""
         snapshot = self._catalog.project(asked.project_id)
         keys = asked.request.flag_keys
-        return _Reading(self._view, snapshot, asked).answers(snapshot.flags, keys)
+        return Reading(self._view, snapshot, asked).answers(snapshot.flags, keys)
 
     def evaluate_one(self, asked: Asked, key: str) -> Evaluation | None:
         """Evaluate one flag, likewise; None where whoever asks does not see it."""
@@ -92,7 +94,7 @@ class FlagAnswers:
         part = self.visible(snapshot, asked).part_of(key)
         if part is None:
             return None
-        answers = _Reading(self._view, snapshot, asked).answers(part, [key])
+        answers = Reading(self._view, snapshot, asked).answers(part, [key])
         EVALUATIONS.given(tally_of(asked.project_id, answers))
         return answers[0]
 
@@ -133,7 +135,7 @@ class FlagAnswers:
         snapshot = self._catalog.project(project_id)
         flags = self.visible(snapshot, asked)
         try:
-            groups = _Reading(self._view, snapshot, asked).groups(flags)
+            groups = Reading(self._view, snapshot, asked).groups(flags)
             person = self._view.person(project_id, request.distinct_id)
         except UnavailableError:
             groups, person = request.groups, None
@@ -151,7 +153,7 @@ class FlagAnswers:
     def _ready_parts(self, asked: Asked, shape: Shape) -> Sequence[Answer]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
-        reading = _Reading(self._view, snapshot, asked)
+        reading = Reading(self._view, snapshot, asked)
         groups, ready = reading.groups(flags), shape.ready.of(flags)
         parts = [
             self._of_group((shape, ready), flags, group_type, groups.get(group_type), asked)
@@ -198,7 +200,7 @@ class FlagAnswers:
         self,
         kept_in: tuple[Shape, Answers],
         flags: CompiledFlags,
-        reading: "_Reading",
+        reading: "Reading",
         asked: Asked,
     ) -> Answer:
         """Answer the flags that look at the person and nothing else."""
@@ -215,16 +217,19 @@ class FlagAnswers:
         return shape.ready.keep(ready, place, stored, answer)
 
 
-class _Reading:
+class Reading:
     """
     What is stored of whoever asks.
 
     Attributes:
         unread: What cannot be read now, by the group's type, or None for the person: the names of
             the properties that the request brings along; None where not even the group is known.
+        unread_text: Why, in words.
     """
 
-    def __init__(self, view: StateView, snapshot: ProjectSnapshot, asked: Asked) -> None:
+    unread_text = UNREAD
+
+    def __init__(self, view: EvaluationView, snapshot: ProjectSnapshot, asked: Asked) -> None:
         self._view = view
         self._snapshot = snapshot
         self._project_id, self._request, self._now_ms, _ = asked
@@ -233,7 +238,11 @@ class _Reading:
     def answers(self, flags: CompiledFlags, keys: Collection[str] | None) -> Sequence[Evaluation]:
         """Answer; what needs something that cannot be read fails, and nothing else."""
         answers = flags.answers(self.context(flags, self.groups(flags)), keys)
-        return flags.failing(answers, self.unread) if self.unread else answers
+        return self.failing(flags, answers) if self.unread else answers
+
+    def failing(self, flags: CompiledFlags, answers: Sequence[Evaluation]) -> Sequence[Evaluation]:
+        """Let those answers fail that may follow from what cannot be read."""
+        return flags.failing(answers, self.unread, self.unread_text)
 
     def groups(self, flags: CompiledFlags) -> Mapping[str, str]:
         """Fill the types that the request leaves out from the active groups of its user."""

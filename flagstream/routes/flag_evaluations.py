@@ -16,9 +16,10 @@ from flagstream.ports import Project, ProjectSnapshot
 from flagstream.slices import in_slices
 from flagstream.state.access import Scope
 from flagstream.state.group_types import MAX_TYPES
-from flagstream.wire import parse_flags_request
+from flagstream.wire import FlagsRequest, parse_flags_request
 
 from . import keys
+from .as_of import AS_OF, moment_of
 from .auth import project_of_key
 from .bodies import read_object
 from .flag_answers import Asked
@@ -56,12 +57,24 @@ async def list_values(request: web.Request) -> web.Response:
     )
 
 
-@described(Answer(dict[str, shapes.ValueReason]), parameters=_WHOSE, access=Scope.FLAGS_READ)
+@described(
+    Answer(dict[str, shapes.ValueReason]),
+    parameters=[*_WHOSE, AS_OF],
+    access=Scope.FLAGS_READ,
+)
 async def list_reasons(request: web.Request) -> web.Response:
-    """Say of each flag, by its key, what it is for one user, and why."""
+    """
+    Say of each flag, by its key, what it is for one user, and why.
+
+    With ``as_of`` what it was: by the definitions, and for the groups, as they were then; persons,
+    the members of static cohorts, and what is remembered of sessions, are taken as they are now.
+    """
     project = project_of_key(request)
-    evaluations = _evaluations(request, project)
-    disabled = request.app[keys.CATALOG].project(project.id).project.disabled.values()
+    asked = _asked(request, project)
+    moment = await moment_of(request, project, request.query.get("as_of"))
+    reading = moment.reading(Asked(project.id, asked, moment.now_ms))
+    evaluations = reading.answers(moment.snapshot.flags, asked.flag_keys)
+    disabled = moment.snapshot.project.disabled.values()
     return json_response({each.key: _reason(each) for each in (*evaluations, *disabled)})
 
 
@@ -77,13 +90,16 @@ def _reason(evaluation: Evaluation) -> Mapping[str, Any]:
 
 
 def _evaluations(request: web.Request, project: Project) -> Sequence[Evaluation]:
+    asked, now_ms = _asked(request, project), request.app[keys.CLOCK_MS]()
+    return request.app[keys.FLAGS].answers.evaluate_all(Asked(project.id, asked, now_ms))
+
+
+def _asked(request: web.Request, project: Project) -> FlagsRequest:
     distinct_id, groups = request.query.get("distinct_id"), request.query.get("groups")
     if not distinct_id:
         raise InvalidFieldError("distinct_id", "the id of a user", distinct_id)
     named = {"distinct_id": distinct_id, "groups": _object(groups)}
-    asked = parse_flags_request({"token": project.token, **named}, {})
-    now_ms = request.app[keys.CLOCK_MS]()
-    return request.app[keys.FLAGS].answers.evaluate_all(Asked(project.id, asked, now_ms))
+    return parse_flags_request({"token": project.token, **named}, {})
 
 
 def _object(text: str | None) -> Mapping[str, Any]:

@@ -1,26 +1,31 @@
 """What became of one group, for holders of the secret key."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from aiohttp import web
 
+from flagstream.errors import InvalidFieldError
 from flagstream.management import iso_time
 from flagstream.newest import Wanted
 from flagstream.openapi import Answer, described
-from flagstream.ports import LogRecord
+from flagstream.ports import KeptChange, LogRecord
 from flagstream.state.access import Scope
 from flagstream.state.groups import GroupUpdate
 from flagstream.topics import Topic, record_key
 
+from . import keys
 from .auth import project_of_key
 from .groups import NAMED, NamedGroup, named_group
-from .newest_page import PARAMETERS, decoded, newest_page
-from .pages import API_ROOTS
-from .responses import route
-from .shapes.group_activity import GroupChanges
+from .newest_page import PAGE, PARAMETERS, decoded, newest_page
+from .pages import API_ROOTS, bounded_int, cursor_after, cursor_of, page_url
+from .responses import bytes_response, route
+from .shapes.group_activity import GroupChanges, GroupHistory
 
 _SCOPE = "Group"
+_MOMENT = re.compile(r"([0-9]{1,15})-([0-9]{1,19})", re.ASCII)
 
 
 @described(Answer(GroupChanges), parameters=[*NAMED, *PARAMETERS], access=Scope.GROUPS_READ)
@@ -38,14 +43,20 @@ async def list_changes(request: web.Request) -> web.Response:
 
 
 def _document(record: LogRecord, update: GroupUpdate, named: NamedGroup) -> Mapping[str, Any]:
-    changes = list(_changes(update))
+    return _row(f"{record.partition}-{record.offset}", update, named, list(_changes(update)))
+
+
+def _row(
+    change_id: str, update: GroupUpdate, named: NamedGroup, changes: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    is_update = bool(update.set or update.set_once or update.unset)
     return {
-        "id": f"{record.partition}-{record.offset}",
+        "id": change_id,
         "user": None,
         "author": None,
-        "source": "event" if update.uuid is not None else "api" if changes else "first_sight",
+        "source": "event" if update.uuid is not None else "api" if is_update else "first_sight",
         "event_uuid": update.uuid,
-        "activity": "updated" if changes else "created",
+        "activity": "updated" if is_update else "created",
         "scope": _SCOPE,
         "item_id": named.group_key,
         "detail": {"name": named.group_key, "changes": changes},
@@ -61,8 +72,60 @@ def _changes(update: GroupUpdate) -> Iterator[Mapping[str, Any]]:
         yield {"type": _SCOPE, "action": "unset", "field": field, "after": None}
 
 
+@described(Answer(GroupHistory), parameters=[*NAMED, *PARAMETERS], access=Scope.GROUPS_READ)
+async def list_history(request: web.Request) -> web.Response:
+    """
+    List what became of the properties of a group, each with what was there before.
+
+    Kept for longer than the log is, and read at once; properties that an update named and did not
+    change are left out.
+    """
+    project = project_of_key(request)
+    named = named_group(request, project)
+    page = request.app[keys.HISTORY].changes(
+        (project.id, named.group_type, named.group_key),
+        named.group,
+        after=_after(request),
+        limit=bounded_int(request, "limit", default=PAGE, highest=PAGE),
+    )
+    results = [_kept_document(each, named) for each in page.changes]
+    following = None
+    if page.after is not None:
+        following = page_url(request, cursor_of("-".join(map(str, page.after))))
+    body = {"next": following, "previous": None, "results": results}
+    return bytes_response(msgspec.json.encode(body))
+
+
+def _after(request: web.Request) -> tuple[int, int] | None:
+    if "cursor" not in request.query:
+        return None
+    found = _MOMENT.fullmatch(cursor_after(request) or "")
+    if found is None:
+        raise InvalidFieldError("cursor", "that of a page's address", request.query["cursor"])
+    return int(found[1]), int(found[2])
+
+
+def _kept_document(change: KeptChange, named: NamedGroup) -> Mapping[str, Any]:
+    changes = [
+        {
+            "type": _SCOPE,
+            "action": each.action,
+            "field": each.name,
+            "before": each.before,
+            "is_before_known": each.is_before_known,
+            "after": each.after,
+        }
+        for each in change.properties
+    ]
+    row = _row(str(change.version), change.update, named, changes)
+    return {**row, "ingested_at": iso_time(change.time_ms)}
+
+
 routes = tuple(
     definition
     for root in API_ROOTS
-    for definition in route("GET", f"{root}/groups/activity", list_changes)
+    for definition in (
+        *route("GET", f"{root}/groups/activity", list_changes),
+        *route("GET", f"{root}/groups/history", list_history),
+    )
 )

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from aiohttp import web
 
+from flagstream.census import Previews
 from flagstream.ingest import Ingest
 from flagstream.management import Management, ProjectManagement, SecretKeyManagement
 from flagstream.openapi import ApiDocument
@@ -14,6 +15,7 @@ from flagstream.ports import (
     Callers,
     Catalog,
     DeadLetters,
+    GroupHistory,
     Progress,
     Project,
     Projects,
@@ -54,11 +56,13 @@ STREAMS = web.AppKey("streams", Streams)
 EVENT_LIMITS = web.AppKey("event_limits", EventLimits)
 RATES = web.AppKey("rates", Rates)
 ROOM = web.AppKey("room", Room)
+PREVIEWS = web.AppKey("previews", Previews)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.
 SINK: web.AppKey[RecordSink] = web.AppKey("sink")
 READER: web.AppKey[TopicReader] = web.AppKey("reader")
+HISTORY: web.AppKey[GroupHistory] = web.AppKey("history")
 VIEW: web.AppKey[StateView] = web.AppKey("view")
 CATALOG: web.AppKey[Catalog] = web.AppKey("catalog")
 PROGRESS: web.AppKey[Progress] = web.AppKey("progress")

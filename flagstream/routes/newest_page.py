@@ -20,11 +20,11 @@ from .pages import bounded_int, cursor_after, cursor_of, page_url
 from .responses import bytes_response
 from .shapes.common import CURSOR
 
-_PAGE = 100
+PAGE = 100
 PARAMETERS = (
     Parameter(
         name="limit",
-        shape=Annotated[int, Meta(ge=1, le=_PAGE)],
+        shape=Annotated[int, Meta(ge=1, le=PAGE)],
         text="How many a page has at most; 100 where it is not given.",
     ),
     CURSOR,
@@ -46,7 +46,7 @@ async def newest_page(
         InvalidRequestError: There is no such page.
         LogUnavailableError: The log cannot be read now.
     """
-    limit = bounded_int(request, "limit", default=_PAGE, highest=_PAGE)
+    limit = bounded_int(request, "limit", default=PAGE, highest=PAGE)
     reader, ends = request.app[keys.READER], _ends(request)
     page = await newest(reader, topic, wanted, limit=limit, ends=ends)
     following = page_url(request, cursor_of(_text(page.ends))) if page.ends else None

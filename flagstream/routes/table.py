@@ -16,6 +16,7 @@ from . import (
     cohorts,
     definitions,
     events,
+    explanations,
     flag_evaluations,
     flags,
     group_activity,
@@ -31,6 +32,7 @@ from . import (
     openapi,
     operations,
     persons,
+    previews,
     projects,
     remote_config,
     secret_keys,
@@ -49,7 +51,13 @@ SECTIONS = (
         "Flags",
         "The flags of a user, evaluated.",
         # Before the addresses of single flags, which some of them would be taken for.
-        (*flags.routes, *definitions.routes, *flag_evaluations.routes),
+        (
+            *flags.routes,
+            *definitions.routes,
+            *flag_evaluations.routes,
+            *explanations.routes,
+            *previews.routes,
+        ),
     ),
     Section("OpenFeature", "Its remote evaluation protocol, OFREP 0.3.", ofrep.routes),
     Section(

@@ -1,11 +1,18 @@
 """The state of one group: its properties, each with the version that wrote it."""
 
+import re
+from collections.abc import Callable, Collection
 from typing import Any
+
+import msgspec
 
 from . import registers
 from .records import Record, State
 from .registers import Register
 from .uuids import join_recent
+
+# Of names with these in them msgspec makes no members.
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
 
 
 class GroupUpdate(Record, frozen=True):
@@ -42,6 +49,41 @@ class GroupState(State, frozen=True):
     def values(self) -> dict[str, Any]:
         """Read the properties that are set."""
         return registers.values(self.properties, self.once)
+
+
+def group_reader(names: Collection[str]) -> Callable[[bytes], dict[str, Any]]:
+    """
+    Make what reads at least some properties out of encoded states, at a third of the cost of all.
+
+    Whatever else stands in a state is passed over.
+    """
+    if any(_ESCAPED.search(name) for name in names):
+        return lambda raw: GroupState.from_bytes(raw).values()
+    fields = [f"p{number}" for number in range(len(names))]
+    some = msgspec.defstruct(
+        "Some",
+        [(field, Register | None, None) for field in fields],
+        rename=dict(zip(fields, names, strict=True)),
+        gc=False,
+        frozen=True,
+    )
+    nothing = some()
+    part = msgspec.defstruct(
+        "Part", [("properties", some, nothing), ("once", some, nothing)], gc=False
+    )
+    decode, ordered = msgspec.json.Decoder(part).decode, tuple(names)
+    of = msgspec.structs.astuple
+
+    def read(raw: bytes) -> dict[str, Any]:
+        found: Any = decode(raw)
+        written, once = of(found.properties), of(found.once)
+        return {
+            name: register.value
+            for name, last, first in zip(ordered, written, once, strict=True)
+            if (register := registers.counting(last, first)) is not None
+        }
+
+    return read
 
 
 def fold_group(state: GroupState | None, update: GroupUpdate, version: int) -> GroupState:

@@ -54,6 +54,20 @@ def join_first(ours: Registers, theirs: Registers) -> Registers:
     return {**ours, **older} if older else ours
 
 
+def register_of(name: str, written: Registers, once: Registers = _NONE) -> Register | None:
+    """Find what a property's value comes from, as :func:`values` reads it; None where none is."""
+    return counting(written.get(name), once.get(name))
+
+
+def counting(last: Register | None, first: Register | None) -> Register | None:
+    """Choose between the last write of a property and the first that was set once, likewise."""
+    if last is not None and not last.is_deleted:
+        return last
+    if first is not None and (last is None or first.version > last.version):
+        return first
+    return None
+
+
 def values(written: Registers, once: Registers = _NONE) -> dict[str, Any]:
     """
     Read the properties that are set.

@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 
 _MARKER = "layout.json"
 _OF_ROLE = {
-    "all": ("tables", "views", "seen"),
+    "all": ("tables", "views", "seen", "history"),
     "worker": ("tables",),
-    "api": ("views", "seen"),
+    "api": ("views", "seen", "history"),
 }
 
 
@@ -23,7 +23,8 @@ def drop_copies_of_others(settings: Settings, layout: Layout) -> None:
     """
     Drop what does not follow from just these topics: their offsets mean nothing.
 
-    Tables and views are rebuilt from the changelogs, which events were seen from the events.
+    Tables and views are rebuilt from the changelogs, which events were seen from the events; how
+    groups were can be told from then on.
 
     Raises:
         SettingsError: The data directory cannot be written.

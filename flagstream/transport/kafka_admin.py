@@ -24,6 +24,7 @@ from flagstream.topics import APP_ID, TopicSpec
 from .kafka import MAX_RECORD_BYTES
 from .kafka_connection import connection, disconnected
 from .kafka_metadata import TopicState, describe
+from .options import topic_hours
 
 _LIMITS = {"max.message.bytes": str(MAX_RECORD_BYTES)}
 # Compaction only: with deletion by age as well, a recovery that meets a hole can hang. Not within
@@ -69,9 +70,10 @@ class Admin:
         retained = sum(spec.partitions for spec in specs if not spec.is_compacted)
         configs = _COMPACTION
         if not spec.is_compacted:
+            hours = topic_hours(self._settings).get(spec.name, self._settings.retention_hours)
             configs = {
                 "cleanup.policy": "delete",
-                "retention.ms": str(round(self._settings.retention_hours * 3_600_000)),
+                "retention.ms": str(round(hours * 3_600_000)),
                 "retention.bytes": str(self._settings.retention_bytes // retained),
             }
         replication = self._settings.kafka_replication

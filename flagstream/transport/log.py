@@ -290,7 +290,7 @@ class Log:
         starts = retention.first_kept(
             self._partitions.values(),
             committed=self._lowest_committed,
-            oldest_ms=now_ms - int(options.retention_hours * 3_600_000),
+            oldest_ms=lambda partition: now_ms - _kept_ms(options, partition.topic),
             max_bytes=options.retention_bytes,
         )
         batch = WriteBatch(raw_mode=True)
@@ -332,6 +332,10 @@ def _check_same(name: str, known: TopicMeta, partitions: int, *, is_compacted: b
         raise LogError(f"{name}: has {known.partitions} partitions, expected {partitions}")
     if known.is_compacted != is_compacted:
         raise LogError(f"{name}: is_compacted is {known.is_compacted}, expected {is_compacted}")
+
+
+def _kept_ms(options: LogOptions, topic: str) -> int:
+    return int(options.topic_hours.get(topic, options.retention_hours) * 3_600_000)
 
 
 def _now_ms() -> int:

@@ -16,7 +16,7 @@ from .copies import drop_copies_of_others
 from .kafka import KafkaReader, KafkaSink
 from .kafka_admin import administering
 from .kafka_connection import connection
-from .options import LogOptions
+from .options import LogOptions, topic_hours
 from .reader import EmbeddedReader
 from .registry import close_log, open_log
 from .sink import EmbeddedSink
@@ -67,6 +67,7 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
         fsync_interval_ms=settings.embedded_fsync_interval_ms,
         retention_hours=settings.retention_hours,
         retention_bytes=settings.retention_bytes,
+        topic_hours=topic_hours(settings),
     )
     log = open_log(options)
     try:

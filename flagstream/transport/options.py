@@ -1,5 +1,6 @@
 """How the embedded log is kept."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -7,6 +8,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from flagstream.errors import SettingsError
+from flagstream.settings import Settings
+from flagstream.topics import Topic
 
 
 class LogOptions(BaseModel):
@@ -15,6 +18,7 @@ class LogOptions(BaseModel):
 
     Attributes:
         retention_bytes: Of all topics together that are not compacted.
+        topic_hours: By topic, the retention of those that are kept for another time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -24,6 +28,7 @@ class LogOptions(BaseModel):
     fsync_interval_ms: int = 50
     retention_hours: float = 168
     retention_bytes: int = 10_737_418_240
+    topic_hours: Mapping[str, float] = {}
 
     @classmethod
     def from_url(cls, url: str) -> "LogOptions":
@@ -41,3 +46,9 @@ class LogOptions(BaseModel):
             return cls(directory=Path(unquote(parts.path)), **options)
         except ValidationError as error:
             raise SettingsError(f"{url}: {error}") from None
+
+
+def topic_hours(settings: Settings) -> Mapping[str, float]:
+    """Tell by topic which are kept for another time than ``retention_hours``."""
+    history_hours = settings.history_days * 24
+    return {Topic.GROUP_UPDATES.value: max(settings.retention_hours, history_hours)}

@@ -21,7 +21,7 @@ def first_kept(
     partitions: Iterable[Partition],
     *,
     committed: Callable[[Partition], int | None],
-    oldest_ms: int,
+    oldest_ms: Callable[[Partition], int],
     max_bytes: int,
 ) -> Mapping[Partition, int]:
     """
@@ -32,6 +32,7 @@ def first_kept(
 
     Args:
         committed: Lowest offset from which a group goes on; None where there is no group.
+        oldest_ms: Of what is kept by its age.
         max_bytes: Of all *partitions* together.
     """
     expiring = [p for p in partitions if not p.meta.is_compacted and p.bounds.start < p.bounds.end]
@@ -39,7 +40,7 @@ def first_kept(
     starts = {}
     for partition in expiring:
         unread = committed(partition)
-        by_age = _first(partition, oldest_ms, lambda entry: entry.timestamp_ms)
+        by_age = _first(partition, oldest_ms(partition), lambda entry: entry.timestamp_ms)
         position_bytes = partition.bounds.bytes_written - share
         by_size = _first(partition, position_bytes, lambda entry: entry.position_bytes)
         start = max(by_age, by_size)

@@ -40,6 +40,11 @@ def active_prefix(project_id: int, distinct_id: str) -> bytes:
     return ACTIVE + record_key(project_id, distinct_id)
 
 
+def session_of(project_id: int, distinct_id: str, key: bytes) -> str:
+    """Read the session out of the key of an index entry."""
+    return key[len(active_prefix(project_id, distinct_id)) + _order.size :].decode()
+
+
 def active_entries(session_key: bytes, state: SessionState) -> Mapping[bytes, bytes]:
     """
     Index the maps of one session by distinct id, so that the last entry of an id is its latest map.

@@ -7,7 +7,16 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-from flagstream.ports import Change, GroupPage, Person, PersonPage, Search
+from flagstream.ports import (
+    Change,
+    GroupPage,
+    Person,
+    PersonPage,
+    PropertyWrite,
+    Remembered,
+    Search,
+)
+from flagstream.state import registers
 from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
@@ -17,7 +26,7 @@ from flagstream.state.sessions import ActiveGroups, SessionState
 from flagstream.topics import Table, key_parts, record_key
 
 from .cache import MISSING, ObjectCache
-from .layout import active_prefix, range_of, table_key
+from .layout import active_prefix, range_of, session_of, table_key
 from .persons import joined_person
 from .store import ViewReader
 
@@ -157,6 +166,25 @@ class StoredState:
         ]
         return max(merged, key=lambda active: active.order).groups if merged else _NO_GROUPS
 
+    def remembered(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Remembered | None:
+        """Tell where the remembered groups come from; None where there are none."""
+        groups = self.active_groups(project_id, distinct_id, session_id, now_ms)
+        if not groups:
+            return None
+        if session_id is not None:
+            active = self._of_session(project_id, session_id, distinct_id)
+            if active is not None and active.groups is groups:
+                return Remembered(groups, active.time_ms, distinct_id, session_id)
+        for each in (distinct_id, *self._merged_ids(project_id, distinct_id)):
+            active = self._latest(project_id, each)
+            if active is not None and active.groups is groups:
+                last = self._store.last_key(active_prefix(project_id, each))
+                session = None if last is None else session_of(project_id, each, last)
+                return Remembered(groups, active.time_ms, each, session)
+        return None
+
     def _remembered(
         self, project_id: int, distinct_id: str, session_id: str | None
     ) -> Iterator[ActiveGroups | None]:
@@ -216,6 +244,22 @@ class StoredState:
         identity = identity_of(distinct_id, partial(self._person, project_id))
         top = None if identity is None else self._known(project_id, next(iter(identity.trees[0])))
         return None if identity is None or top is None else _joined(top, identity)
+
+    def person_write(self, project_id: int, distinct_id: str, name: str) -> PropertyWrite | None:
+        """Tell which write of a person's property counts; None where it is not set."""
+        person = self.person(project_id, distinct_id)
+        if person is None or name not in person.properties:
+            return None
+        value = person.properties[name]
+        for each in person.distinct_ids:
+            state = self._person(project_id, each)
+            if state is None:
+                continue
+            found = registers.register_of(name, state.properties, state.once)
+            # The very object: joining copies no values.
+            if found is not None and found.value is value:
+                return PropertyWrite(each, found.version)
+        return None
 
     def persons(
         self, project_id: int, *, search: Search, after: str | None, limit: int

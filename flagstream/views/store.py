@@ -68,15 +68,28 @@ class ViewReader(ABC):
 
     def last(self, prefix: bytes) -> bytes | None:
         """Read the value of the last index entry of one distinct id."""
+        entry = self.before(prefix, ORDER_END)
+        return None if entry is None else entry[1]
+
+    def last_key(self, prefix: bytes) -> bytes | None:
+        """Read the key of the last index entry, likewise."""
+        entry = self.before(prefix, ORDER_END)
+        return None if entry is None else entry[0]
+
+    def before(self, prefix: bytes, end: bytes) -> tuple[bytes, bytes] | None:
+        """Read the last entry whose key begins with *prefix* and is at most *prefix* + *end*."""
+        return next(self.backwards(prefix, end), None)
+
+    def backwards(self, prefix: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over the entries from there on in the other direction."""
         try:
             entries = self._rdict.iter()
         except DbClosedError:
             raise UnavailableError(_CLOSED, retry_after_s=1) from None
-        entries.seek_for_prev(prefix + ORDER_END)
-        if entries.valid() and entries.key().startswith(prefix):
-            value: bytes = entries.value()
-            return value
-        return None
+        entries.seek_for_prev(prefix + end)
+        while entries.valid() and (key := entries.key()).startswith(prefix):
+            yield key, entries.value()
+            entries.prev()
 
     def recover(self) -> bool:
         """Open again after a failure; False where that fails as well."""

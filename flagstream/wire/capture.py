@@ -13,7 +13,7 @@ from flagstream.errors import (
 from flagstream.limits import MAX_EVENTS
 
 from .events import CapturedEvent, Envelope, parse_event
-from .fields import is_list, is_object
+from .json_types import is_list, is_object
 from .losses import EventLimits, Loss, loss_of
 from .times import sent_at_ms
 

@@ -7,7 +7,7 @@ from flagstream.errors import InvalidFieldError
 
 from .capture import Captured, Rejection, parse_events
 from .events import Envelope
-from .fields import is_list, is_object
+from .json_types import is_list, is_object
 from .losses import EventLimits
 from .times import unix_ms
 

@@ -14,8 +14,9 @@ from flagstream.flags import number_text
 from flagstream.limits import MAX_EVENT_NAME_CHARS, MAX_ID_CHARS
 from flagstream.warning_kinds import WarningKind
 
-from .fields import group_keys, is_number, is_object, names_member, object_member
+from .fields import group_keys, names_member, object_member
 from .groups import GroupChange, group_of_event
+from .json_types import is_number, is_object
 from .losses import (
     EventLimits,
     Loss,

@@ -1,29 +1,15 @@
 """Readings of members that events and flag requests share."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 from flagstream.errors import InvalidFieldError
 from flagstream.flags import group_key_text
 from flagstream.limits import MAX_GROUP_NAME_CHARS, MAX_GROUPS_NAMED
 from flagstream.warning_kinds import WarningKind
 
+from .json_types import is_list, is_object
 from .losses import Loss, OverLimitError, characters
-
-
-def is_object(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Tell whether a JSON value is an object."""
-    return type(value) is dict
-
-
-def is_list(value: Any) -> TypeGuard[list[Any]]:
-    """Tell whether a JSON value is a list."""
-    return type(value) is list
-
-
-def is_number(value: Any) -> TypeGuard[float]:
-    """Tell whether a JSON value is a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def object_member(members: Mapping[str, Any], name: str) -> dict[str, Any]:

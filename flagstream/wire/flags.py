@@ -9,7 +9,8 @@ from flagstream.errors import InvalidRequestError, UnauthenticatedError, quote
 from flagstream.flags import number_text
 from flagstream.limits import MAX_ID_CHARS
 
-from .fields import all_group_keys, is_list, is_number, is_object
+from .fields import all_group_keys
+from .json_types import is_list, is_number, is_object
 
 _NOTHING: Mapping[str, Any] = {}
 

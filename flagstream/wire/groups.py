@@ -10,7 +10,8 @@ from flagstream.flags import group_key_text
 from flagstream.limits import MAX_GROUP_NAME_CHARS, MAX_LINES
 
 from . import json_text
-from .fields import is_object, names_member, object_member, too_long_name
+from .fields import names_member, object_member, too_long_name
+from .json_types import is_object
 from .losses import (
     EventLimits,
     Loss,

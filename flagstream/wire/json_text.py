@@ -9,6 +9,8 @@ import orjson
 
 from flagstream.errors import BodyTooLargeError, InvalidRequestError
 
+from .json_types import is_list, is_object
+
 MAX_VALUES = 1_000_000
 """As many commas and brackets: what is sent in two bytes may take a hundred once decoded."""
 _MAX_MENDED_VALUES = 200_000  # ten times slower, and nobody else is served meanwhile
@@ -75,9 +77,9 @@ def _encodable(value: Any) -> Any:
     """Replace lone surrogates, which came through as they were escaped."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
-    if isinstance(value, list):
+    if is_list(value):
         return [_encodable(each) for each in value]
-    if isinstance(value, dict):
+    if is_object(value):
         return {_encodable(name): _encodable(each) for name, each in value.items()}
     return value
 

@@ -6,8 +6,8 @@ from typing import Any
 from flagstream.errors import InvalidRequestError, quote
 
 from . import json_text
-from .fields import is_object
 from .flags import FlagsRequest, parse_flags_request
+from .json_types import is_object
 
 INVALID_CONTEXT = "invalid_context"
 TARGETING_KEY_MISSING = "targeting_key_missing"

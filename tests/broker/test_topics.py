@@ -68,19 +68,20 @@ class TestCreateTopics:
 
     async def test_sources_are_retained_as_set(self, kafka, admin):
         """
-        Source topics are deleted by the age and, all together, the size of the settings.
+        Source topics are deleted by the age and, all together, the size of the settings; the
+        updates of groups stay for as long as it can be told how groups were.
         """
+        days = {"history_days": 1, "retention_hours": 2}
         await create_topics(
-            Settings(broker_url=kafka.url, retention_hours=2, retention_bytes=28_000, partitions=4)
+            Settings(broker_url=kafka.url, retention_bytes=28_000, partitions=4, **days)
         )
 
-        config = await config_of(admin, Topic.GROUP_UPDATES)
+        configs = [await config_of(admin, each) for each in (Topic.EVENTS, Topic.GROUP_UPDATES)]
 
-        assert ("delete", "7200000", "1000") == (
-            config["cleanup.policy"],
-            config["retention.ms"],
-            config["retention.bytes"],
-        )
+        assert [("delete", "7200000", "1000"), ("delete", "86400000", "1000")] == [
+            (config["cleanup.policy"], config["retention.ms"], config["retention.bytes"])
+            for config in configs
+        ]
 
     async def test_partition_mismatch_is_named(self, kafka):
         """

@@ -13,10 +13,14 @@ from flagstream.ports import (
     DeadLetter,
     GroupPage,
     IngestionWarning,
+    KeptChange,
+    KeptPage,
     Person,
     PersonPage,
     Position,
     ProjectSnapshot,
+    PropertyWrite,
+    Remembered,
     Search,
     WarningSummary,
 )
@@ -24,6 +28,7 @@ from flagstream.state.definitions import DefinitionUpdate, Kind
 from flagstream.state.group_types import GroupType, GroupTypesState
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.state.history import DefinitionChange, fold_change
+from flagstream.state.kept import GroupThen
 from flagstream.topics import Topic, key_parts
 from flagstream.views.catalog import snapshot
 from tests.fakes.access import OTHER_PROJECT, PROJECT, FakeProjects
@@ -143,6 +148,18 @@ class FakeView:
         self._check()
         return self.active.get((project_id, distinct_id), {})
 
+    def remembered(
+        self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int
+    ) -> Remembered | None:
+        groups = self.active_groups(project_id, distinct_id, session_id, now_ms)
+        return Remembered(groups, 1_000, distinct_id, session_id) if groups else None
+
+    def person_write(self, project_id: int, distinct_id: str, name: str) -> PropertyWrite | None:
+        person = self.person(project_id, distinct_id)
+        if person is None or name not in person.properties:
+            return None
+        return PropertyWrite(person.distinct_id, 0)
+
     def session_groups(
         self, project_id: int, session_id: str, distinct_id: str
     ) -> Mapping[str, str] | None:
@@ -151,6 +168,52 @@ class FakeView:
     def person(self, project_id: int, distinct_id: str) -> Person | None:
         self._check()
         return self.known.get((project_id, distinct_id))
+
+
+class FakeHistory:
+    """
+    How groups were, as a test wrote it.
+
+    Attributes:
+        then: What is told of a group at any time.
+        kept: What is listed of any group, oldest first.
+    """
+
+    def __init__(self) -> None:
+        self.oldest = 0
+        self.is_ready = True
+        self.then: dict[tuple[int, str, str], GroupThen] = {}
+        self.kept: list[KeptChange] = []
+
+    def oldest_ms(self) -> int:
+        if not self.is_ready:
+            raise UnavailableError("still being read", retry_after_s=2)
+        return self.oldest
+
+    def group_at(
+        self, place: tuple[int, str, str], time_ms: int, present: GroupState | None
+    ) -> GroupThen:
+        return self.then.get(place, GroupThen(None))
+
+    def set_group(self, group_type: str, group_key: str, *unknown: str, **properties: Any) -> None:
+        state = fold_group(None, GroupUpdate(time_ms=1_000, set=properties), 7)
+        self.then[PROJECT.id, group_type, group_key] = GroupThen(state, frozenset(unknown))
+
+    def changes(
+        self,
+        place: tuple[int, str, str],
+        present: GroupState | None,
+        *,
+        after: tuple[int, int] | None,
+        limit: int,
+    ) -> KeptPage:
+        found = [
+            each
+            for each in self.kept[::-1]
+            if after is None or (each.time_ms, each.version) < after
+        ]
+        last = found[:limit][-1] if len(found) > limit else None
+        return KeptPage(found[:limit], None if last is None else (last.time_ms, last.version))
 
 
 class FakeCatalog:

@@ -1,9 +1,11 @@
 """Everything behind HTTP, faked at the ports, in the hands of a test."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from time import monotonic
 
 from flagstream.api import Services
+from flagstream.census import Previews
 from flagstream.rates import Rates
 from flagstream.routes.channels import KEY_BYTES
 from flagstream.settings import Settings
@@ -15,6 +17,7 @@ from tests.fakes.views import (
     FakeChanges,
     FakeDeadLetters,
     FakeDefinitionsLog,
+    FakeHistory,
     FakeSeen,
     FakeView,
     FakeWarnings,
@@ -43,6 +46,8 @@ class World:
     settings: Settings = field(default_factory=Settings)
     is_ready: bool = True
     now_s: float = 0.0
+    history: FakeHistory = field(default_factory=FakeHistory)
+    views: Path = Path("nowhere")
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view, self.access)
@@ -65,6 +70,8 @@ class World:
             warnings=self.warnings,
             rates=Rates(self.settings, self.warnings, clock_s=lambda: self.now_s or monotonic()),
             seen=FakeSeen(),
+            previews=Previews(self.views),
+            history=self.history,
             is_ready=lambda: self.is_ready,
             clock_ms=lambda: self.access.now_ms,
             channel_key=bytes(KEY_BYTES),

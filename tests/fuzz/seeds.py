@@ -13,7 +13,9 @@ from tests.fuzz.targets import WRAPPERS
 CORPUS = Path(__file__).parent / "corpus"
 _CASES = Path(__file__).parents[1] / "conformance" / "cases"
 _MAX_BYTES = 4_096
-_SEEDS = 150
+_SEEDS = 60
+_OF_ROWS = frozenset(["filters", "key"])
+_OF_BODIES = frozenset(["distinct_id", "batch"])
 _FILLED = {"project": "@current", "token": PROJECT.token, "name": "array.js"}
 
 
@@ -65,34 +67,23 @@ def _request(method: str, path: str, body: bytes) -> bytes:
 def _documents(target: str) -> Iterator[Any]:
     if target == "definitions":
         for name in ("accepted", "refused", "cohorts", "flags", "refused_cohorts"):
-            yield from _rows(json.loads((_CASES / f"{name}.json").read_text()))
+            for row in _within(json.loads((_CASES / f"{name}.json").read_text()), _OF_ROWS):
+                yield {"name": "n", **row}
     elif target == "groups":
         yield {"group_type": "organization", "group_key": "a", "group_properties": {"b": 1}}
         yield {"group_type": "project", "group_key": 7, "set_once": {"b": []}, "unset": ["c"]}
     else:
         for name in ("wire_rows", "client_requests", "capture_requests", "capture_refused_events"):
-            yield from _bodies(json.loads((_CASES / f"{name}.json").read_text()))
+            for body in _within(json.loads((_CASES / f"{name}.json").read_text()), _OF_BODIES):
+                yield {"token": "phc_one", **body}
 
 
-def _rows(part: Any) -> Iterator[Mapping[str, Any]]:
-    """Find what defines a flag or a cohort."""
+def _within(part: Any, names: frozenset[str]) -> Iterator[Mapping[str, Any]]:
+    """Find the objects, however deep, that have one of some members."""
+    if isinstance(part, dict):
+        if not names.isdisjoint(part):
+            yield part
+        part = list(part.values())
     if isinstance(part, list):
         for each in part:
-            yield from _rows(each)
-    elif isinstance(part, dict):
-        if "filters" in part or "key" in part:
-            yield {"name": "n", **part}
-        for each in part.values():
-            yield from _rows(each)
-
-
-def _bodies(part: Any) -> Iterator[Any]:
-    """Find what is sent."""
-    if isinstance(part, list):
-        for each in part:
-            yield from _bodies(each)
-    elif isinstance(part, dict):
-        if "distinct_id" in part or "batch" in part:
-            yield {"token": "phc_one", **part}
-        for each in part.values():
-            yield from _bodies(each)
+            yield from _within(each, names)

@@ -12,9 +12,9 @@ from .bodies import FORM
 from .common import Count, Properties, TypeIndex, UnixMs
 
 Uuid = Annotated[str, Meta(extra_json_schema={"format": "uuid"})]
-_GroupKey = str | float | bool | None | list[Any] | dict[str, Any]
+GroupKey = str | float | bool | None | list[Any] | dict[str, Any]
 _QuotaLimited = list[Literal["feature_flags"]] | UnsetType
-_Text = str | float | UnsetType | None
+Text = str | float | UnsetType | None
 
 
 class FlagsRequest(Struct, kw_only=True):
@@ -38,10 +38,10 @@ class FlagsRequest(Struct, kw_only=True):
     token: str | UnsetType = UNSET
     api_key: str | UnsetType = UNSET
     distinct_id: str | float
-    anon_distinct_id: _Text = field(default=UNSET, name="$anon_distinct_id")
-    device_id: _Text = field(default=UNSET, name="$device_id")
-    session_id: _Text = field(default=UNSET, name="$session_id")
-    groups: dict[str, _GroupKey] | UnsetType | None = UNSET
+    anon_distinct_id: Text = field(default=UNSET, name="$anon_distinct_id")
+    device_id: Text = field(default=UNSET, name="$device_id")
+    session_id: Text = field(default=UNSET, name="$session_id")
+    groups: dict[str, GroupKey] | UnsetType | None = UNSET
     person_properties: Properties | UnsetType | None = UNSET
     group_properties: dict[str, Properties] | UnsetType | None = UNSET
     flag_keys: list[str] | UnsetType | None = UNSET

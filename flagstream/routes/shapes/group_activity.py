@@ -1,10 +1,12 @@
 """Changes of groups."""
 
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from msgspec import Struct
 
 from .common import CursorPage, Time
+
+P = TypeVar("P")
 
 
 class ChangedProperty(Struct):
@@ -21,7 +23,7 @@ class ChangedProperty(Struct):
     after: Any
 
 
-class GroupChangeDetail(Struct):
+class ChangeDetail(Struct, Generic[P]):
     """
     What a change says.
 
@@ -30,10 +32,10 @@ class GroupChangeDetail(Struct):
     """
 
     name: str
-    changes: list[ChangedProperty]
+    changes: list[P]
 
 
-class GroupChange(Struct, kw_only=True):
+class Change(Struct, Generic[P], kw_only=True):
     """
     A change of a group.
 
@@ -41,6 +43,7 @@ class GroupChange(Struct, kw_only=True):
         event_uuid: Of the event that said so.
         user: Always null: there are no users.
         author: Always null: the key is not remembered.
+        created_at: When it was so.
     """
 
     id: str
@@ -51,9 +54,41 @@ class GroupChange(Struct, kw_only=True):
     activity: Literal["created", "updated"]
     scope: Literal["Group"]
     item_id: str
-    detail: GroupChangeDetail
+    detail: ChangeDetail[P]
     created_at: Time
+
+
+class GroupChange(Change[ChangedProperty]):
+    """A change of a group, as the log has it."""
 
 
 class GroupChanges(CursorPage[GroupChange]):
     """A page of the changes of a group, the newest first."""
+
+
+class KeptProperty(ChangedProperty, kw_only=True):
+    """
+    A property that an update changed.
+
+    Attributes:
+        before: Null also where it was not set.
+        is_before_known: False where what was there comes from before all that is kept.
+    """
+
+    before: Any
+    is_before_known: bool
+
+
+class KeptChange(Change[KeptProperty], kw_only=True):
+    """
+    A change of a group, as it took effect.
+
+    Attributes:
+        ingested_at: When the log had it; from then on it counted.
+    """
+
+    ingested_at: Time
+
+
+class GroupHistory(CursorPage[KeptChange]):
+    """A page of what became of a group, the newest first."""

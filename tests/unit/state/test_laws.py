@@ -6,12 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flagstream.state import registers
 from flagstream.state.definitions import DefinitionUpdate
 from flagstream.state.group_types import GroupTypeClaim
-from flagstream.state.groups import GroupUpdate
+from flagstream.state.groups import GroupUpdate, fold_group, group_reader
 from flagstream.state.history import DefinitionChange
 from flagstream.state.merge import REDUCERS
 from flagstream.state.persons import PersonUpdate
+from flagstream.state.registers import register_of
 from flagstream.state.sessions import SessionUpdate
 from flagstream.topics import Table
 
@@ -204,4 +206,40 @@ class TestSessions:
 
         assert {distinct_id: groups for distinct_id, (_, groups) in latest.items()} == {
             distinct_id: active.groups for distinct_id, active in state.maps.items()
+        }
+
+
+class TestRegisters:
+    @pytest.mark.parametrize("names", [["plan", "seats", "x"], [], ['a"b', "plan"]])
+    @given(updates=st.lists(UPDATES[Table.GROUPS], min_size=1, max_size=6))
+    def test_some_are_read_as_all_are(self, names, updates):
+        """
+        Who reads some properties of a group finds of these what all of them say.
+        """
+        state = None
+        for version, update in enumerate(updates):
+            state = fold_group(state, update, version)
+
+        some, every = group_reader(names)(state.to_bytes()), state.values()
+
+        absent = object()
+        assert [some.get(name, absent) for name in names] == [
+            every.get(name, absent) for name in names
+        ]
+
+    @given(updates=st.lists(UPDATES[Table.GROUPS], max_size=6))
+    def test_each_value_has_its_register(self, updates):
+        """
+        Of every property that is set the write is known that counts, and of no other.
+        """
+        state = None
+        for version, update in enumerate(updates):
+            state = fold_group(state, update, version)
+        properties, once = ({}, {}) if state is None else (state.properties, state.once)
+        found = {
+            name: register_of(name, properties, once) for name in ("plan", "seats", "name", "x")
+        }
+
+        assert registers.values(properties, once) == {
+            name: register.value for name, register in found.items() if register is not None
         }

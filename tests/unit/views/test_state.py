@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flagstream.ports import Search
+from flagstream.ports import PropertyWrite, Remembered, Search
 from flagstream.state.definitions import Kind
 from flagstream.state.groups import GroupUpdate
 from flagstream.state.history import DefinitionChange
@@ -266,6 +266,25 @@ class TestActiveGroups:
         assert {"org": "a"} == world.active("u")
         assert {} == world.active("v")
 
+    def test_where_they_come_from(self, world):
+        """
+        What is remembered says of which id and session it is, and of when.
+        """
+        world.merge("anon", "u")
+        world.session("s0", "anon", NOW_MS - 9, org="a")
+        of_merged = world.state.remembered(1, "u", "unknown", NOW_MS)
+        world.session("s1", "u", NOW_MS - 5, org="b")
+        world.session("s2", "u", NOW_MS - 1, org="c")
+
+        assert Remembered({"org": "a"}, NOW_MS - 9, "anon", "s0") == of_merged
+        assert Remembered({"org": "c"}, NOW_MS - 1, "u", "s2") == world.state.remembered(
+            1, "u", None, NOW_MS
+        )
+        assert Remembered({"org": "b"}, NOW_MS - 5, "u", "s1") == world.state.remembered(
+            1, "u", "s1", NOW_MS
+        )
+        assert world.state.remembered(1, "v", "s1", NOW_MS) is None
+
 
 class TestSessionGroups:
     def test_says_what_need_not_be_written_again(self, world):
@@ -319,6 +338,19 @@ class TestPersons:
         assert {"plan": "gold", "city": "Oslo", "seats": 3} == person.properties
         assert ("c", True, {"z"}) == (person.distinct_id, person.is_identified, set(person.recent))
         assert person == world.state.person(1, "a") == world.state.person(1, "b")
+
+    def test_which_write_counts(self, world):
+        """
+        Of each property is known which id's write it comes from.
+        """
+        world.person("a", set={"plan": "free", "city": "Oslo"})
+        world.merge("a", "b")
+        world.person("b", set={"plan": "gold"})
+
+        writes = [world.state.person_write(1, "a", name) for name in ("plan", "city", "none")]
+
+        assert [PropertyWrite("b", 4), PropertyWrite("a", 1), None] == writes
+        assert world.state.person_write(1, "unknown", "plan") is None
 
     def test_half_a_merge(self, world):
         """

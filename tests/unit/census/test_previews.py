@@ -1,0 +1,47 @@
+"""The processes that preview: started, ended, and never left behind."""
+
+from time import monotonic
+
+import pytest
+
+from flagstream.census import Previews, PreviewTask, change_of
+from flagstream.errors import UnavailableError
+from flagstream.flags import Definitions, parse_flag
+from tests.projects import project_of
+
+ROW = {"key": "new", "filters": {"groups": [{}], "aggregation_group_type_index": 0}}
+
+
+@pytest.fixture
+def task():
+    parsed = project_of(Definitions(group_types={"company": 0})).parsed
+    return PreviewTask(
+        change=change_of(parsed, parse_flag(ROW)),
+        project_id=1,
+        now_ms=0,
+        timeout_s=30,
+        limit=10,
+    )
+
+
+class TestProcesses:
+    async def test_who_does_not_wait(self, tmp_path, write_groups, task):
+        """
+        Once nobody waits for the answer, the process is ended, and another can be started.
+        """
+        write_groups("company", 3)
+        previews = Previews(tmp_path / "views")
+        began_s = monotonic()
+
+        with pytest.raises(UnavailableError):
+            await previews.preview(task, lambda: False)
+
+        assert monotonic() - began_s < 5
+        assert 3 == (await previews.preview(task, lambda: True)).then.on
+
+    async def test_no_views(self, tmp_path, task, capfd):
+        """
+        A process that cannot read the views fails, which is no answer.
+        """
+        with pytest.raises(UnavailableError, match="The preview failed"):
+            await Previews(tmp_path / "nowhere").preview(task, lambda: True)
