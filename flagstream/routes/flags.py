@@ -35,7 +35,7 @@ OVER_QUOTA = IngestionWarning(
 _QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
 _X_REQUEST_ID = istr("X-Request-Id")
 SMALL_BYTES = 2048  # up to which a body is remembered as it was read
-_SMALL_UNWRAPPED_BYTES = 4096  # what is in it takes far more memory than itself
+SMALL_UNWRAPPED_BYTES = 4096  # what is in it takes far more memory than itself
 _TRUE = {"", "1", "true", "yes", "on"}
 _SURVEYS = "only_evaluate_survey_feature_flags"
 _SURVEY_PREFIX = "survey-targeting-"
@@ -144,7 +144,7 @@ def _read_again(
             raw,
             query=parameters,
             content_encoding=content_encoding,
-            max_bytes=_SMALL_UNWRAPPED_BYTES,
+            max_bytes=SMALL_UNWRAPPED_BYTES,
         )
     except BodyTooLargeError:
         return None

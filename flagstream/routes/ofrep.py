@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 
 from flagstream.errors import (
+    BodyTooLargeError,
     InvalidRequestError,
     NotFoundError,
     QuotaExceededError,
@@ -31,9 +32,9 @@ from flagstream.wire import (
 
 from . import keys, ofrep_items
 from .auth import asking, bearer
-from .bodies import read_rest
+from .bodies import decoded, read_body
 from .flag_answers import Asked, FlagService, Limits
-from .flags import OVER_QUOTA
+from .flags import OVER_QUOTA, SMALL_BYTES, SMALL_UNWRAPPED_BYTES
 from .position import POSITION
 from .ready_answers import Answer as Part
 from .responses import Handler, client_route, is_known, json_headers
@@ -42,7 +43,6 @@ from .tallies import EVALUATIONS
 
 _X_API_KEY = istr("X-API-Key")
 _FLAG_NOT_FOUND = "flag_not_found"
-_SMALL_BYTES = 2048  # up to which a body is remembered as it was read
 _TOLD = "flagConfigEtag"
 # Longer than a change takes from one process or node to the next.
 _BEHIND_S, _LOOK_S = 0.25, 0.01
@@ -185,11 +185,7 @@ def _stream(public_url: str, address: str, etag: str) -> bytes:
 async def _question(request: web.Request) -> _Question:
     service, headers = request.app[keys.FLAGS], request.headers
     project, is_secret = await _asking(request, service.projects)
-    raw = await request.content.readany()
-    if not request.content.at_eof():
-        raw = await read_rest(request, raw, service.limits.body_bytes)
-    read = _read_again if len(raw) <= _SMALL_BYTES else _read
-    asked, body = read(raw, headers.get(hdrs.CONTENT_ENCODING), service.limits)
+    asked, body = await _read(request, service.limits)
     if (wanted := headers.get(POSITION)) is not None:
         await service.catch_up.to(wanted)
     snapshot = service.catalog.project(project.id)
@@ -213,15 +209,33 @@ async def _asking(request: web.Request, projects: Projects) -> tuple[Project, bo
     return project, True
 
 
-def _read(raw: bytes, content_encoding: str | None, limits: Limits) -> tuple[FlagsRequest, bytes]:
-    body = unwrap_body(
-        raw, query={}, content_encoding=content_encoding, max_bytes=limits.body_bytes
-    )
-    return read_ofrep_request(body, limits.json_depth), body
-
-
 # Most clients say the very same again whenever they ask for the same user.
-_read_again = lru_cache(maxsize=2048)(_read)
+@lru_cache(maxsize=2048)
+def _read_again(
+    raw: bytes, content_encoding: str | None, json_depth: int
+) -> tuple[FlagsRequest, bytes] | None:
+    """Read a small body, and unwrap it; None where there is much in it."""
+    try:
+        body = unwrap_body(
+            raw, query={}, content_encoding=content_encoding, max_bytes=SMALL_UNWRAPPED_BYTES
+        )
+    except BodyTooLargeError:
+        return None
+    return read_ofrep_request(body, json_depth), body
+
+
+async def _read(request: web.Request, limits: Limits) -> tuple[FlagsRequest, bytes]:
+    raw = await read_body(request, limits.body_bytes)
+    if len(raw) <= SMALL_BYTES:
+        content_encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+        known = _read_again(raw, content_encoding, limits.json_depth)
+        if known is not None:
+            return known
+
+    def parse(body: bytes) -> tuple[FlagsRequest, bytes]:
+        return read_ofrep_request(body, limits.json_depth), body
+
+    return await decoded(request, raw, parse, max_bytes=limits.body_bytes)
 
 
 def _response(request: web.Request, body: bytes, status: int = 200) -> web.Response:

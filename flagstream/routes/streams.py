@@ -14,7 +14,7 @@ from . import keys, ofrep_items
 from .auth import project_of_key
 from .flag_answers import Asked, FlagService
 from .ofrep import STREAM_PATH
-from .responses import client_route, json_headers, route
+from .responses import client_route, complete_headers, json_headers, route
 
 _EVENTS = "text/event-stream"
 _HEARTBEAT_S = 15.0
@@ -103,12 +103,14 @@ async def written(
     request: web.Request, streams: Streams, connection: Connection
 ) -> web.StreamResponse:
     """Write what is sent to a client, until either side has enough."""
-    headers = json_headers(request.headers.get(hdrs.ORIGIN)).copy()
+    is_public = connection.is_public
+    headers = json_headers(request.headers.get(hdrs.ORIGIN) if is_public else None).copy()
     # A proxy that waits for more before it passes anything on would pass on nothing.
     headers[hdrs.CONTENT_TYPE] = _EVENTS
     headers[hdrs.CACHE_CONTROL] = "no-store"
     headers["X-Accel-Buffering"] = "no"
     response = web.StreamResponse(headers=headers)
+    complete_headers(response, is_private=not is_public)
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response

@@ -6,11 +6,13 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from prometheus_client import REGISTRY
 
 from flagstream.management import new_row
 from tests.fakes.views import OTHER_PROJECT, PROJECT
 from tests.fakes.world import NOW_MS
 from tests.ofrep import PATH
+from tests.unit.routes.test_secret_keys import make
 
 PUBLIC = {"Authorization": f"Bearer {PROJECT.token}"}
 SECRET = {"Authorization": f"Bearer {PROJECT.secret_key}"}
@@ -331,6 +333,47 @@ class TestWho:
         assert seen == {flag["key"] for flag in answer["flags"]}
         for key in {"server", "client"} - seen:
             await one(client, status=404, headers=headers, key=key)
+
+    async def test_scope(self, client, world):
+        """
+        A secret key needs the scope that definitions are read with, or one that implies it.
+        """
+        world.catalog.set_flag(flag_row())
+
+        for scope, status in (("groups:write", 403), ("flags:read", 200), ("flags:write", 200)):
+            key = (await make(client, scopes=[scope]))["secret"]
+            await one(client, headers={"Authorization": f"Bearer {key}"}, status=status)
+
+    async def test_rate(self, client, world):
+        """
+        A project that asks for more than its rate is told when to come back.
+        """
+        world.catalog.write(PROJECT.id, "project", "1", {"max_flag_requests_per_s": 0.01})
+        await ask(client)
+
+        response = await client.post(PATH, json={"context": ACME}, headers=PUBLIC)
+
+        assert 429 == response.status
+        assert int(response.headers["Retry-After"]) > 0
+        assert "GENERAL" == (await response.json())["errorCode"]
+
+    async def test_counted(self, client, world):
+        """
+        What is answered is counted by its reason, alone and among all.
+        """
+        world.catalog.set_flag(flag_row())
+        before = matches()
+
+        await ask(client)
+        await one(client)
+
+        assert 2 == matches() - before
+
+
+def matches():
+    """How many answers there were by a condition that matched."""
+    labels = {"reason": "condition_match"}
+    return REGISTRY.get_sample_value("flagstream_evaluations_total", labels)
 
 
 class TestFailure:
