@@ -48,6 +48,22 @@ class Client:
                 return
             query["offset"] += _PAGE
 
+    def project(self) -> Document:
+        """Read the project's settings."""
+        project: Document = self._request("GET", "")
+        return project
+
+    def group_types(self) -> Mapping[str, int]:
+        """Read the indexes of the group types by their names."""
+        types = self._request("GET", "groups_types/")
+        return {each["group_type"]: each["group_type_index"] for each in types}
+
+    def add_group_type(self, name: str) -> int:
+        """Add a group type, unless there is one of this name; tells its index."""
+        added = self._request("POST", "groups_types/", {"group_type": name})
+        index: int = added["group_type_index"]
+        return index
+
     def create(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Add a flag or a cohort."""
         self._request("POST", f"{_PATHS[kind]}/", body)
@@ -71,7 +87,7 @@ class Client:
         replayed: int = self._request("POST", "dead_letters/replay/", {"ids": ids})["replayed"]
         return replayed
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         request = Request(  # noqa: S310 -- the constructor allows only HTTP
             f"{self._url}/api/projects/@current/{path}",
             method=method,
@@ -83,7 +99,7 @@ class Client:
         )
         try:
             with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 -- as above
-                document: Document = json.load(response)
+                document = json.load(response)
         except HTTPError as error:
             raise ServerError(f"{self._url} answered {error.code}: {_detail(error)}") from None
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:

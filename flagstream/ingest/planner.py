@@ -103,6 +103,15 @@ class Planner:
             plan_group_change(batch, change, time_ms, uuid)
         return is_accepted
 
+    def plan_type(self, batch: Batch, group_type: str, time_ms: int) -> bool:
+        """
+        Plan an index for a group type; False where it comes too late.
+
+        Raises:
+            OverloadedError: Too many changes are in flight.
+        """
+        return self._group_types.is_accepted(batch, group_type, time_ms)
+
     def abandon(self, plan: Plan) -> None:
         """Take a plan back whose records were not appended for certain."""
         plan.batch.fail()

@@ -1,7 +1,7 @@
 """From captured events to durable records."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from flagstream.errors import quote
@@ -117,19 +117,43 @@ class Ingest:
             LogUnavailableError: The log takes no writes now; nothing is acknowledged.
             OverloadedError: Too many changes are in flight.
         """
-        snapshot = self._catalog.project(project_id)
-        batch = Batch(project_id, self._view, snapshot, self._in_flight)
-        try:
-            refused = {
+        return await self._append(
+            project_id,
+            lambda batch: {
                 change.group_type
                 for change in changes
                 if not self._planner.plan_group(batch, change, time_ms)
-            }
+            },
+        )
+
+    async def _append(
+        self, project_id: int, plan: Callable[[Batch], Collection[str]]
+    ) -> ChangedGroups:
+        """Append what is planned; *plan* tells which group types are refused."""
+        snapshot = self._catalog.project(project_id)
+        batch = Batch(project_id, self._view, snapshot, self._in_flight)
+        try:
+            refused = plan(batch)
             positions = await self._sink.append(batch.appends) if batch.appends else ()
         except BaseException:
             batch.fail()
             raise
         return ChangedGroups([*batch.land(positions), *batch.visible_after], refused)
+
+    async def add_group_type(self, project_id: int, group_type: str, time_ms: int) -> ChangedGroups:
+        """
+        Give a type the next index, before the first group of it is seen.
+
+        Raises:
+            LogUnavailableError: The log takes no writes now; nothing is acknowledged.
+            OverloadedError: Too many changes are in flight.
+        """
+        return await self._append(
+            project_id,
+            lambda batch: (
+                () if self._planner.plan_type(batch, group_type, time_ms) else (group_type,)
+            ),
+        )
 
     async def _settle(self, plan: Plan, captured: Captured) -> Sequence[Position]:
         """Plan and append; whatever happens, whoever waits for the outcome learns it."""

@@ -1,6 +1,6 @@
 """Changing definitions: the service behind the API, the console and the command line."""
 
-from .bodies import iso_time
+from .bodies import NAME, is_name, iso_time
 from .cohort_rows import (
     COHORT_DEFINING,
     COHORT_READ_ONLY,
@@ -18,6 +18,7 @@ __all__ = [
     "COHORT_DEFINING",
     "COHORT_READ_ONLY",
     "DEFINING",
+    "NAME",
     "READ_ONLY",
     "Editor",
     "Entry",
@@ -33,6 +34,7 @@ __all__ = [
     "entries",
     "find_cohort",
     "find_flag",
+    "is_name",
     "iso_time",
     "named_cohorts",
     "new_cohort_row",

@@ -20,7 +20,12 @@ from flagstream.ports import (
     Search,
 )
 from flagstream.state.definitions import DefinitionUpdate, Kind
-from flagstream.state.group_types import GroupType, GroupTypesState
+from flagstream.state.group_types import (
+    GroupType,
+    GroupTypeClaim,
+    GroupTypesState,
+    fold_group_type,
+)
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.state.history import DefinitionChange, fold_change
 from flagstream.topics import Topic, key_parts
@@ -183,6 +188,16 @@ class FakeCatalog:
             self._snapshots[project_id] = snapshot(self.group_types, bodies)
         return self._snapshots[project_id]
 
+    def clear(self) -> None:
+        """Forget everything: a server that nothing was sent to."""
+        self.group_types = GroupTypesState(version=0)
+        self._bodies.clear()
+        self._snapshots.clear()
+
+    def add_type(self, claim: GroupTypeClaim) -> None:
+        self.group_types = fold_group_type(self.group_types, claim, self.group_types.version + 1)
+        self._snapshots.clear()
+
     def set_flag(self, row: Mapping[str, Any], project_id: int = PROJECT.id) -> None:
         self.write(project_id, "flag", row["key"], row)
 
@@ -220,6 +235,8 @@ class FakeDefinitionsLog:
                 self._catalog.write(int(project_id), str(kind), str(name), body)
             elif each.topic is Topic.GROUP_UPDATES and not self.is_lagging:
                 self._view.fold(each.key, each.value)
+            elif each.topic is Topic.GROUP_TYPE_CLAIMS and not self.is_lagging:
+                self._catalog.add_type(GroupTypeClaim.from_bytes(each.value))
             elif each.topic is Topic.DEFINITION_CHANGES:
                 self._view.fold_change(each.key, each.value)
         return [Position(each.topic, 0, len(self.appended)) for each in appends]

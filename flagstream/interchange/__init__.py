@@ -1,0 +1,20 @@
+"""
+Definitions in other formats, read and written. Pure.
+
+Whatever the formats do not share is refused by name; nothing is taken over as something else.
+"""
+
+from .outcome import Exported, Imported, Refusal, Source, Target, Translated
+from .posthog import read_posthog
+from .posthog_export import write_posthog
+
+__all__ = [
+    "Exported",
+    "Imported",
+    "Refusal",
+    "Source",
+    "Target",
+    "Translated",
+    "read_posthog",
+    "write_posthog",
+]
