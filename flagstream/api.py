@@ -1,13 +1,14 @@
 """The HTTP application: what handlers are given, and the routes."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from flagstream import ports, telemetry
 from flagstream.ingest import Continuity, Ingest
-from flagstream.management import Management, Turn, alone
+from flagstream.management import Management, Schedules, Turn, alone, carry_out
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
@@ -64,6 +65,17 @@ def create_health_app(
     return app
 
 
+def _carrying_out(
+    schedules: Schedules, is_ready: Callable[[], bool]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def carrying_out(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(carry_out(schedules, is_ready), name="schedules")
+        yield
+        task.cancel()
+
+    return carrying_out
+
+
 # The request itself is answered right in any case; what is waited for is the next one.
 _CONTINUITY_WAIT_S = 0.25
 
@@ -100,7 +112,7 @@ def create_app(services: Services) -> web.Application:
         warnings=services.warnings,
         seen=services.seen,
     )
-    app[keys.MANAGEMENT] = Management(
+    app[keys.MANAGEMENT] = management = Management(
         services.catalog,
         services.sink,
         services.progress,
@@ -108,6 +120,10 @@ def create_app(services: Services) -> web.Application:
         wait_timeout_s=services.settings.wait_timeout_s,
         turn=services.turn,
     )
+    app[keys.SCHEDULES] = schedules = Schedules(
+        services.catalog, services.view, management.writer, clock_ms=services.clock_ms
+    )
+    app.cleanup_ctx.append(_carrying_out(schedules, services.is_ready))
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),
         catalog=services.catalog,

@@ -1,6 +1,6 @@
 """What HTTP needs from the rest: protocols, and the values that cross them."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -9,6 +9,7 @@ from flagstream.state.definitions import Kind
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
+from flagstream.state.schedules import Schedule
 from flagstream.topics import Topic
 
 
@@ -302,6 +303,7 @@ class ProjectSnapshot:
         flag_rows: Every flag's row as stored, deleted ones included, by flag key.
         cohort_rows: Every cohort's row as stored, deleted ones included, by id.
         group_type_rows: What people say of group types, by their names.
+        schedules: Changes of flags that are to come, or came, by their ids.
         flags: The compiled flags that are active.
         project: What they were compiled from.
         local_definitions: The bodies for local evaluation, encoded; their hashes are in *etags*.
@@ -312,6 +314,7 @@ class ProjectSnapshot:
     flag_rows: Mapping[str, Mapping[str, Any]]
     cohort_rows: Mapping[int, Mapping[str, Any]]
     group_type_rows: Mapping[str, Mapping[str, Any]]
+    schedules: Mapping[str, Schedule]
     flags: CompiledFlags
     project: CompiledProject
     local_definitions: LocalDefinitions
@@ -323,6 +326,10 @@ class Catalog(Protocol):
 
     def project(self, project_id: int) -> ProjectSnapshot:
         """Read the present snapshot; an empty one for a project without definitions."""
+        ...
+
+    def project_ids(self) -> Collection[int]:
+        """List the projects that have definitions or group types."""
         ...
 
 

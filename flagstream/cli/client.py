@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.error import HTTPError, URLError
+from urllib.parse import quote as quote_path
 from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
@@ -32,17 +33,32 @@ class Client:
 
     def flags(self) -> Iterator[Document]:
         """Read all flags that are not deleted."""
-        return self._rows(Kind.FLAG)
+        return self._rows(_PATHS[Kind.FLAG])
 
     def cohorts(self) -> Iterator[Document]:
         """Read all cohorts that are not deleted; static ones with their members."""
-        for row in self._rows(Kind.COHORT):
+        for row in self._rows(_PATHS[Kind.COHORT]):
             yield self._request("GET", f"cohorts/{row['id']}/") if row["is_static"] else row
 
-    def _rows(self, kind: Kind) -> Iterator[Document]:
+    def schedules(self, flag: str | None) -> Iterator[Document]:
+        """Read what is to come, the newest first; of a flag also what came or was ended."""
+        return self._rows("schedules" if flag is None else _schedules(flag))
+
+    def add_schedule(self, flag: str, body: Mapping[str, Any]) -> Document:
+        """Plan changes of a flag."""
+        planned: Document = self._request("POST", f"{_schedules(flag)}/", body)
+        return planned
+
+    def end_schedule(self, flag: str, schedule_id: str, action: str) -> Document:
+        """Stop, revert or resume a schedule."""
+        path = f"{_schedules(flag)}/{quote_path(schedule_id, safe='')}/{action}/"
+        ended: Document = self._request("POST", path)
+        return ended
+
+    def _rows(self, path: str) -> Iterator[Document]:
         query: Document = {"limit": _PAGE, "offset": 0}
         while True:
-            page = self._request("GET", f"{_PATHS[kind]}/?{urlencode(query)}")
+            page = self._request("GET", f"{path}/?{urlencode(query)}")
             yield from page["results"]
             if page["next"] is None:
                 return
@@ -106,6 +122,10 @@ class Client:
             reason = getattr(error, "reason", error)
             raise ServerError(f"{self._url} does not answer as flagstream does: {reason}") from None
         return document
+
+
+def _schedules(flag: str) -> str:
+    return f"feature_flags/{quote_path(flag, safe='')}/schedule"
 
 
 def _detail(error: HTTPError) -> str:

@@ -9,6 +9,7 @@ from flagstream.errors import FlagstreamError
 
 from .flags import apply, check, export
 from .operations import dead_letters, serve, topics, verify
+from .schedules import schedule
 
 
 class _Commands(click.Group):
@@ -27,5 +28,5 @@ def main() -> None:
     """Feature flags and group state for B2B products, fed by the event stream."""
 
 
-for _command in (serve, apply, export, check, verify, dead_letters, topics):
+for _command in (serve, apply, export, check, schedule, verify, dead_letters, topics):
     main.add_command(_command)

@@ -11,7 +11,10 @@ from .cohort_rows import (
 from .history import Entry, entries
 from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
+from .running import carry_out
+from .schedules import Schedules, find_schedule, flag_row, schedules_of
 from .service import Management, find_cohort, find_flag
+from .stages import previews, status, step_status
 from .writer import Editor, Turn, alone
 
 __all__ = [
@@ -23,8 +26,10 @@ __all__ = [
     "Editor",
     "Entry",
     "Management",
+    "Schedules",
     "Turn",
     "alone",
+    "carry_out",
     "changed_cohort_row",
     "changed_row",
     "check_flag",
@@ -34,9 +39,15 @@ __all__ = [
     "entries",
     "find_cohort",
     "find_flag",
+    "find_schedule",
+    "flag_row",
     "is_name",
     "iso_time",
     "named_cohorts",
     "new_cohort_row",
     "new_row",
+    "previews",
+    "schedules_of",
+    "status",
+    "step_status",
 ]

@@ -42,6 +42,11 @@ class Management:
             catalog, sink, progress, turn=turn, clock_ms=clock_ms, wait_timeout_s=wait_timeout_s
         )
 
+    @property
+    def writer(self) -> DefinitionsWriter:
+        """The only way in which this process writes definitions."""
+        return self._writer
+
     async def create_flag(self, editor: Editor, body: Row) -> Row:
         """
         Add a flag.

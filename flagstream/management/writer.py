@@ -82,10 +82,15 @@ class DefinitionsWriter:
                 raise UnavailableError("The last change is not folded in yet.", retry_after_s=1)
             yield self._catalog.project(project_id)
 
-    async def write(self, editor: Editor, kind: Kind, name: str, body: Row) -> None:
+    async def write(
+        self, editor: Editor, kind: Kind, name: str, body: Row, *, change_id: str | None = None
+    ) -> None:
         """
         Append a definition, and the change to its history; once durable it counts, whether or not
         requests see it in time.
+
+        Args:
+            change_id: Of a change that others may make as well: history keeps it once.
 
         Raises:
             InvalidRequestError: It is too large.
@@ -97,7 +102,7 @@ class DefinitionsWriter:
         change = DefinitionChange(time_ms=now_ms, author=editor.author, body=_remembered(body))
         place = (editor.project_id, kind, name)
         # Ordered by time, so that a history reads in the order of its keys.
-        change_key = record_key(*place, str(uuid7()))
+        change_key = record_key(*place, change_id or str(uuid7()))
         positions = await self._sink.append(
             [
                 Append(Topic.DEFINITION_CHANGES, change_key, change.to_bytes()),

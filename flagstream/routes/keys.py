@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from flagstream.ingest import Ingest
-from flagstream.management import Management
+from flagstream.management import Management, Schedules
 from flagstream.openapi import ApiDocument
 from flagstream.ports import (
     Admission,
@@ -25,6 +25,7 @@ from .flag_answers import FlagService
 SETTINGS = web.AppKey("settings", Settings)
 INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
+SCHEDULES = web.AppKey("schedules", Schedules)
 FLAGS = web.AppKey("flags", FlagService)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 

@@ -30,6 +30,7 @@ from . import (
     persons,
     projects,
     remote_config,
+    schedules,
 )
 from .errors import guarded, not_allowed, not_found
 from .pages import API_ROOTS
@@ -52,7 +53,13 @@ SECTIONS = (
     Section(
         "Definitions",
         "Flags, cohorts and settings, as they are changed.",
-        (*projects.routes, *management.routes, *cohorts.routes, *history.routes),
+        (
+            *projects.routes,
+            *management.routes,
+            *cohorts.routes,
+            *history.routes,
+            *schedules.routes,
+        ),
     ),
     Section(
         "Groups",

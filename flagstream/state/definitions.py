@@ -13,6 +13,7 @@ class Kind(StrEnum):
     COHORT = "cohort"
     PROJECT = "project"
     GROUP_TYPE = "group-type"
+    SCHEDULE = "schedule"
 
 
 class DefinitionUpdate(Record, frozen=True):

@@ -1,5 +1,6 @@
 """The commands in the guides, run as they stand."""
 
+import json
 import os
 import re
 import subprocess
@@ -9,8 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.server import SECRET_KEY, Server
+from tests.waiting import until
 
-GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+ROOT = Path(__file__).parents[2]
+GUIDES = ROOT / "docs" / "guides"
+SAMPLES = sorted((ROOT / "config" / "flags").glob("*.json"))
 
 
 def commands(guide):
@@ -106,3 +110,57 @@ class TestMigration:
         compared, written = run(self.COMPARE, ours), run(self.BACK, ours)
         assert '"beta"' in compared.stdout
         assert (0, 0) == (compared.returncode, written.returncode)
+
+
+class TestStagedRollouts:
+    EVENLY, LISTED, CHANGE, LOOK, LIST, STOP, REVERT = commands("staged-rollouts")
+    (BODY,) = re.findall(
+        r"^```json\n(.*?)^```",
+        (GUIDES / "staged-rollouts.md").read_text(),
+        re.MULTILINE | re.DOTALL,
+    )
+
+    def test_commands(self, servers, run):
+        """
+        The commands plan, show, stop and take back what the guide says, with the sample flags.
+        """
+        (server,) = servers("data")
+        assert 0 == server.cli("apply", *SAMPLES).returncode
+        before = {row["key"]: row for row in server.api("GET", "feature_flags/")["results"]}
+
+        def said(command):
+            ran = run(command, server)
+            assert 0 == ran.returncode, ran.stderr
+            return ran.stdout.splitlines()
+
+        # What the samples let in is narrowed to what the guide begins with.
+        for row in before.values():
+            narrow = [{**each, "rollout_percentage": 5} for each in row["filters"]["groups"]]
+            server.api("PATCH", f"feature_flags/{row['id']}/", {"filters": {"groups": narrow}})
+        flag_id = before["new-billing"]["id"]
+        narrow = server.api("GET", f"feature_flags/{flag_id}/")["filters"]
+
+        assert [f"{each} %" for each in (10, 40, 70, 100)] == [
+            line.split("\t")[-1] for line in said(self.EVENLY)[1:]
+        ]
+        assert 3 == len(said(self.LISTED))
+        assert said(self.CHANGE)[-1].endswith('{"active": false}')
+        (planned,) = json.loads("".join(said(self.LOOK)))["results"]
+        assert 100 == planned["steps"][-1]["filters"]["groups"][0]["rollout_percentage"]
+        assert 3 == len([line for line in said(self.LIST) if not line.startswith(" ")])
+        until(lambda: server.api("GET", f"feature_flags/{flag_id}/")["version"] == 3)
+        assert said(self.STOP)[0].endswith("\tstopped")
+        assert said(self.REVERT)[0].endswith("\treverted")
+        after = server.api("GET", f"feature_flags/{flag_id}/")
+        assert narrow == after["filters"]
+
+    def test_body(self, servers):
+        """
+        The API takes the body.
+        """
+        (server,) = servers("data")
+        server.create_flag("new", {"groups": [{"rollout_percentage": 10}]})
+
+        planned = server.api("POST", "feature_flags/new/schedule/", json.loads(self.BODY))
+
+        assert [60, 100] == [step["rollout_percentage"] for step in planned["steps"]]

@@ -1,7 +1,7 @@
 """Hand-written counterparts of the views: state in dictionaries, definitions folded at once."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from flagstream.errors import LogUnavailableError, UnavailableError
@@ -77,8 +77,11 @@ class FakeView:
     def fold_change(self, key: bytes, update: bytes) -> None:
         """Fold a record of a definition's history, likewise."""
         project_id, kind, name, change_id = key_parts(key)
+        changes = self.changes[int(project_id), str(kind), str(name)]
         state = fold_change(None, DefinitionChange.from_bytes(update), 0)
-        self.changes[int(project_id), str(kind), str(name)].append(Change(str(change_id), state))
+        # History keeps what it heard first.
+        if change_id not in {change.id for change in changes}:
+            changes.append(Change(str(change_id), state))
 
     def persons(
         self, project_id: int, *, search: Search, after: str | None, limit: int
@@ -197,6 +200,9 @@ class FakeCatalog:
     def add_type(self, claim: GroupTypeClaim) -> None:
         self.group_types = fold_group_type(self.group_types, claim, self.group_types.version + 1)
         self._snapshots.clear()
+
+    def project_ids(self) -> Collection[int]:
+        return tuple(self._bodies)
 
     def set_flag(self, row: Mapping[str, Any], project_id: int = PROJECT.id) -> None:
         self.write(project_id, "flag", row["key"], row)

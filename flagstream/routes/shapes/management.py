@@ -77,6 +77,18 @@ NEW_FLAG = Body(
 FLAG_CHANGE = Body(FlagChange, example={"active": False})
 
 
+class AppliedStep(Struct):
+    """
+    The step of a schedule that was applied last.
+
+    Attributes:
+        version: Of the flag from then on.
+    """
+
+    step: Id
+    version: Id
+
+
 class Flag(Struct, kw_only=True):
     """
     A flag. What PostHog has and flagstream has not is always null, false or empty.
@@ -84,6 +96,7 @@ class Flag(Struct, kw_only=True):
     Attributes:
         name: The description that people read.
         version: Counts the writes.
+        scheduled_steps: How far its schedules are, by their ids.
     """
 
     id: Id
@@ -104,6 +117,7 @@ class Flag(Struct, kw_only=True):
     tags: list[str] | None
     created_at: Time
     updated_at: Time
+    scheduled_steps: dict[str, AppliedStep]
 
     has_encrypted_payloads: bool
     created_by: None

@@ -1,17 +1,13 @@
 """The commands, from what is typed to what is printed, against the real API."""
 
-import asyncio
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from flagstream.api import create_app
-from flagstream.cli import main
 from flagstream.management import new_row
 from flagstream.ports import DeadLetter
 from tests.fakes.views import OTHER_PROJECT, PROJECT
-from tests.fakes.world import World
+from tests.unit.cli.commands import run
 
 FLAG = {"key": "new", "filters": {"groups": [{"properties": [], "rollout_percentage": 50}]}}
 EARLY = {"id": 5, "name": "Early", "is_static": True, "members": ["b", "a"]}
@@ -38,6 +34,12 @@ COMMANDS = [
     "apply",
     "export",
     "check",
+    "schedule",
+    "schedule add",
+    "schedule list",
+    "schedule stop",
+    "schedule revert",
+    "schedule resume",
     "verify",
     "dead-letters",
     "dead-letters list",
@@ -45,31 +47,6 @@ COMMANDS = [
     "topics",
     "topics migrate",
 ]
-
-
-def run(*arguments, **environment):
-    """Run a command without a server; fails on a traceback."""
-    result = CliRunner().invoke(main, list(map(str, arguments)), env=environment)
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
-
-
-@pytest.fixture
-def world():
-    return World()
-
-
-@pytest.fixture
-async def command(world, aiohttp_server):
-    """Run a command that talks to a server."""
-    server = await aiohttp_server(create_app(world.services()))
-    keys = {"FLAGSTREAM_SECRET_KEY": PROJECT.secret_key}
-    url = str(server.make_url("/"))
-
-    async def command(*arguments, **environment):
-        return await asyncio.to_thread(run, *arguments, "--url", url, **{**keys, **environment})
-
-    return command
 
 
 @pytest.fixture
