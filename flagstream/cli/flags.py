@@ -42,7 +42,10 @@ _files = click.argument(
     "group_types",
     multiple=True,
     metavar="NAME",
-    help="With --from posthog: its group types, in the order of their indexes; may be repeated.",
+    help=(
+        "With --from posthog: its group types, in the order of their indexes; may be repeated. "
+        "With others: the one whose keys their targeting keys are.  [default: persons]"
+    ),
 )
 @SKIP_UNSUPPORTED
 @client_options
@@ -106,14 +109,27 @@ def apply(
     show_default=True,
     help="The format; `flagstream apply --from` reads it back.",
 )
+@click.option(
+    "--group-type",
+    "group_types",
+    multiple=True,
+    metavar="NAME",
+    help="With --to flagd: the type whose keys are the targeting keys.  [default: persons]",
+)
 @SKIP_UNSUPPORTED
 @client_options
-def export(*, target_format: str, skip_unsupported: bool, **options: Any) -> None:
+def export(
+    *,
+    target_format: str,
+    group_types: tuple[str, ...],
+    skip_unsupported: bool,
+    **options: Any,
+) -> None:
     """Print all flags and cohorts of a running server as JSON that `flagstream apply` takes."""
     client = make_client(**options)
     document = exported(client.flags(), client.cohorts())
     if target_format != "flagstream":
-        written = WRITERS[target_format](document, target(client))
+        written = WRITERS[target_format](document, target(client, group_types))
         report(written.refused, written.notes, skips=skip_unsupported)
         document = written.document
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -13,7 +13,9 @@ from flagstream.interchange import (
     Refusal,
     Source,
     Target,
+    read_flagd,
     read_posthog,
+    write_flagd,
     write_posthog,
 )
 from flagstream.state.definitions import Kind
@@ -21,8 +23,14 @@ from flagstream.state.definitions import Kind
 from .client import Client, ServerError
 from .definitions import Definition, checked_definitions, read_file
 
-READERS: Mapping[str, Callable[[Sequence[Source], Target], Imported]] = {"posthog": read_posthog}
-WRITERS: Mapping[str, Callable[[Mapping[str, Any], Target], Exported]] = {"posthog": write_posthog}
+READERS: Mapping[str, Callable[[Sequence[Source], Target], Imported]] = {
+    "posthog": read_posthog,
+    "flagd": read_flagd,
+}
+WRITERS: Mapping[str, Callable[[Mapping[str, Any], Target], Exported]] = {
+    "posthog": write_posthog,
+    "flagd": write_flagd,
+}
 SKIP_UNSUPPORTED = click.option(
     "--skip-unsupported", is_flag=True, help="Leave out what cannot be translated, and list it."
 )

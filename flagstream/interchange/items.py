@@ -1,12 +1,13 @@
 """Flags and cohorts on their way between formats, and what they need of each other."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from flagstream.errors import InvalidDefinitionError, quote
 from flagstream.flags.walk import Path, Row, cohort_tests, flag_tests
 from flagstream.state.definitions import Kind
 
-from .outcome import SKIP, Refusals, Target
+from .outcome import SKIP, Refusal, Refusals, Target
 
 
 class Item:
@@ -22,6 +23,32 @@ class Item:
         self.row = row
         name = row.get("key") if kind is Kind.FLAG else row.get("id")
         self.refusals = Refusals(f"{kind} {name}", file, path)
+
+
+def check(refusals: Refusals, body: Row, parse: Callable[[Row], Any], instead: str) -> None:
+    """
+    Refuse what flagstream's own parser does, where nothing is refused yet.
+
+    Args:
+        instead: What to do.
+    """
+    try:
+        parse(body)
+    except InvalidDefinitionError as error:
+        known = {refusal.place for refusal in refusals.found}
+        for problem in error.problems:
+            place = refusals.place() + problem.path.removeprefix("$")
+            if any(place == each or place.startswith((f"{each}.", f"{each}[")) for each in known):
+                continue
+            refusals.found.append(
+                Refusal(
+                    name=refusals.name,
+                    place=place,
+                    what=quote(problem.got),
+                    why=f"expected {problem.expected}",
+                    instead=instead,
+                )
+            )
 
 
 def refuse_dependents(items: Sequence[Item], target: Target) -> None:

@@ -5,18 +5,18 @@ They keep PostHog's bucketing, so that nobody's answer changes; whatever would c
 refused.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
-from flagstream.errors import InvalidDefinitionError, Problem, quote
+from flagstream.errors import quote
 from flagstream.flags import FlagDefinition, parse_cohort, parse_flag
 from flagstream.flags.model import Condition, Filters
 from flagstream.flags.walk import Path, cohort_tests, conditions, flag_tests, object_of
 from flagstream.state.definitions import Kind
 
 from .group_types import Allotment, allot, named_indexes, with_indexes
-from .items import Item, refuse_dependents
+from .items import Item, check, refuse_dependents
 from .outcome import SKIP, Imported, Refusal, Refusals, Row, Source, Target, Translated
 from .posthog_files import Files
 
@@ -85,7 +85,7 @@ def _flag(item: Item) -> dict[str, Any]:
         _refuse_unknown(refusals, path, condition, _CONDITION)
     _drop_chains(test for _, test in flag_tests(body))
     body.setdefault("bucketing", "sha1")
-    _check(refusals, body, parse_flag)
+    check(refusals, body, parse_flag, _IN_POSTHOG)
     body.pop("has_encrypted_payloads", None)
     return body
 
@@ -105,7 +105,7 @@ def _cohort(item: Item) -> dict[str, Any]:
             why = "what a person did is not judged when flags are"
             refusals.add(path, f"the event {test.get('key')}", why, _static(item))
     _drop_chains(test for _, test in cohort_tests(body))
-    _check(refusals, body, parse_cohort)
+    check(refusals, body, parse_cohort, _IN_POSTHOG)
     return body
 
 
@@ -150,30 +150,6 @@ def _drop_chains(tests: Iterator[Row]) -> None:
         # A key of digits would be taken for an id.
         if isinstance(test, dict) and not str(test.get("key")).isdecimal():
             test.pop("dependency_chain", None)
-
-
-def _check(refusals: Refusals, body: Row, parse: Callable[[Row], Any]) -> None:
-    """Refuse what flagstream's own parser does."""
-    try:
-        parse(body)
-    except InvalidDefinitionError as error:
-        known = {refusal.place for refusal in refusals.found}
-        for problem in error.problems:
-            _refuse_problem(refusals, problem, known)
-
-
-def _refuse_problem(refusals: Refusals, problem: Problem, known: Collection[str]) -> None:
-    place = refusals.place() + problem.path.removeprefix("$")
-    if not any(place == each or place.startswith((f"{each}.", f"{each}[")) for each in known):
-        refusals.found.append(
-            Refusal(
-                name=refusals.name,
-                place=place,
-                what=quote(problem.got),
-                why=f"expected {problem.expected}",
-                instead=_IN_POSTHOG,
-            )
-        )
 
 
 def _refused_settings(files: Files, target: Target) -> Iterator[Refusal]:

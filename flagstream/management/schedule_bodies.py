@@ -64,6 +64,8 @@ def _steps(body: Row, now_ms: int) -> list[Step]:
         raise InvalidRequestError(
             "steps: expected either steps, or a change, or progressive", attr="steps"
         )
+    if told != ["change"] and "scheduled_at" in body:
+        raise InvalidFieldError("scheduled_at", "the times of the steps", body["scheduled_at"])
     if told == ["change"]:
         return [_step({name: body[name] for name in body.keys() & _STEP}, "", now_ms)]
     if told == ["progressive"]:

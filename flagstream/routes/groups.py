@@ -48,7 +48,10 @@ async def list_types(request: web.Request) -> web.Response:
 async def add_type(request: web.Request) -> web.Response:
     """Give a group type the next index before its first group is seen; a known one keeps its."""
     project = project_of_key(request)
-    name = (await read_object(request)).get("group_type")
+    body = await read_object(request)
+    name = body.pop("group_type", None)
+    for other, value in body.items():
+        raise InvalidFieldError(other, "no member of this name", value)
     if not is_name(name):
         raise InvalidFieldError("group_type", NAME, name)
     request.app[keys.ADMISSION].admit()

@@ -293,6 +293,42 @@ class TestFromPosthog:
         assert result.stderr.startswith(f"Error: {file}: not JSON: ")
 
 
+class TestFlagd:
+    FLAGS = {  # noqa: RUF012 -- nobody changes it
+        "new": {
+            "state": "ENABLED",
+            "variants": {"on": True, "off": False},
+            "defaultVariant": "off",
+            "targeting": {
+                "if": [
+                    {"==": [{"var": "plan"}, "gold"]},
+                    {"fractional": [["on", 30000], ["off", 70000]]},
+                ]
+            },
+        }
+    }
+
+    async def test_round_trip(self, command, world, tmp_path):
+        """
+        flagd's flags come to an empty server as flags of a group type, and go back as they were.
+        """
+        file = tmp_path / "flagd.json"
+        file.write_text(json.dumps({"flags": self.FLAGS}))
+        world.catalog.clear()
+        options = ("--group-type", "organization")
+
+        applied = await command("apply", "--from", "flagd", file, *options)
+        again = await command("apply", "--from", "flagd", file, *options)
+        exported = await command("export", "--to", "flagd", *options)
+
+        assert "shares are kept, who is in them is not" in applied.stderr
+        assert applied.stdout.startswith("+ group type organization, index 0\n")
+        assert "0 added, 0 changed, 1 unchanged\n" == again.stdout
+        assert self.FLAGS == json.loads(exported.stdout)["flags"]
+        row = world.catalog.project(PROJECT.id).flag_rows["new"]
+        assert 0 == row["filters"]["aggregation_group_type_index"]
+
+
 class TestToPosthog:
     async def test_round_trip(self, command, world, tmp_path):
         """

@@ -602,6 +602,7 @@ class TestBodies:
             ({}, "steps: expected either steps, or a change, or progressive"),
             ({"steps": [], "change": {}}, "steps: expected either steps, or a change"),
             ({"steps": []}, "steps: expected a list of 1 to 100 steps, got []"),
+            ({"steps": [], "scheduled_at": at(1)}, "scheduled_at: expected the times of the steps"),
             ({"steps": [5]}, "steps[0]: expected an object, got 5"),
             ({"step": 1}, "step: expected no member of this name, got 1"),
             ({"steps": [{"at": 1}]}, "steps[0].at: expected no member of this name, got 1"),

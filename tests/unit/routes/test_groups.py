@@ -56,6 +56,16 @@ class TestNewType:
 
         assert "group_type" == refused["attr"]
 
+    async def test_other_members(self, client):
+        """
+        A member that is not known is refused.
+        """
+        body = {"group_type": "team", "color": "red"}
+
+        refused = await send_type(client, "POST", body, 400)
+
+        assert "color" == refused["attr"]
+
     async def test_sixth(self, client):
         """
         A sixth type is refused.
