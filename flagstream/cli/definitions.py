@@ -77,9 +77,12 @@ def checked_definitions(
     return [replace(each, body=named_by_key(each.kind, each.body, keys)) for each in definitions]
 
 
-def read_file(file: Path, decode: Callable[[bytes], Any] = json.loads) -> Any:
+def read_file(file: Path, kind: str = "JSON", decode: Callable[[bytes], Any] = json.loads) -> Any:
     """
-    Read what a file says, as a rule in JSON.
+    Read what a file says.
+
+    Args:
+        kind: In which format, for people.
 
     Raises:
         DefinitionsError: It cannot be read, with the reason.
@@ -89,7 +92,7 @@ def read_file(file: Path, decode: Callable[[bytes], Any] = json.loads) -> Any:
     except OSError as error:
         raise DefinitionsError(f"{file}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise DefinitionsError(f"{file}: not JSON: {error}") from None
+        raise DefinitionsError(f"{file}: not {kind}: {error}") from None
 
 
 def _parse_file(file: Path) -> Iterator[Definition]:

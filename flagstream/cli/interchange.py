@@ -1,6 +1,9 @@
 """Definitions of elsewhere, brought to a server and taken from it."""
 
+import json
+import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from flagstream.interchange import (
     Source,
     Target,
     read_flagd,
+    read_goff,
     read_posthog,
     write_flagd,
     write_posthog,
@@ -26,6 +30,7 @@ from .definitions import Definition, checked_definitions, read_file
 READERS: Mapping[str, Callable[[Sequence[Source], Target], Imported]] = {
     "posthog": read_posthog,
     "flagd": read_flagd,
+    "goff": read_goff,
 }
 WRITERS: Mapping[str, Callable[[Mapping[str, Any], Target], Exported]] = {
     "posthog": write_posthog,
@@ -55,7 +60,7 @@ def read_imported(
         DefinitionsError: A file cannot be read.
         UnsupportedError: Something cannot be translated, unless that *skips* it.
     """
-    sources = [Source(name=str(file), document=read_file(file)) for file in files]
+    sources = [Source(name=str(file), document=_document(file)) for file in files]
     imported = READERS[source_format](sources, target(client, group_types))
     report(imported.refused, imported.notes, skips=skips)
     kinds = {Kind.FLAG: imported.flags, Kind.COHORT: imported.cohorts}
@@ -65,6 +70,29 @@ def read_imported(
         for each in translated
     ]
     return checked_definitions(definitions), imported
+
+
+def _document(file: Path) -> Any:
+    """Read a file by what its name ends with: YAML, TOML, or else JSON."""
+    return read_file(file, *_DECODERS.get(file.suffix.lower(), ("JSON", json.loads)))
+
+
+def _yaml(raw: bytes) -> Any:
+    # Takes a while to import, which the other commands do not need to wait for.
+    from ruamel.yaml import YAML  # noqa: PLC0415
+    from ruamel.yaml.error import YAMLError  # noqa: PLC0415
+
+    try:
+        return YAML(typ="safe", pure=True).load(raw)
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+_DECODERS: Mapping[str, tuple[str, Callable[[bytes], Any]]] = {
+    ".yaml": ("YAML", _yaml),
+    ".yml": ("YAML", _yaml),
+    ".toml": ("TOML", lambda raw: tomllib.loads(raw.decode())),
+}
 
 
 def target(client: Client, group_types: Sequence[str] = ()) -> Target:
@@ -77,6 +105,7 @@ def target(client: Client, group_types: Sequence[str] = ()) -> Target:
         timezone=project["timezone"],
         property_matching_version=project["property_matching_version"],
         named_types=group_types,
+        now=datetime.now(UTC),
     )
 
 

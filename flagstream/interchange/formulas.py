@@ -15,7 +15,16 @@ _OPPOSITE = {
     "not_regex": "regex",
     "is_set": "is_not_set",
     "is_not_set": "is_set",
+    "exact": "is_not",
+    "is_not": "exact",
+    "icontains": "not_icontains",
+    "not_icontains": "icontains",
+    "starts_with": "not_starts_with",
+    "not_starts_with": "starts_with",
+    "ends_with": "not_ends_with",
+    "not_ends_with": "ends_with",
 }
+_IN_ANY_CASE = ("exact", "icontains", "starts_with", "ends_with")
 _OPPOSITE_BOUND = {
     "lt": "gte",
     "gte": "lt",
@@ -33,7 +42,9 @@ _OPPOSITE_VERSION = {
     "semver_gt": "semver_lte",
 }
 # Who lacks the property satisfies none of them.
-_POSITIVE = {"regex", "is_set", *_OPPOSITE_BOUND, *_OPPOSITE_VERSION} - {"not_between"}
+_POSITIVE = {"regex", "is_set", *_IN_ANY_CASE, *_OPPOSITE_BOUND, *_OPPOSITE_VERSION} - {
+    "not_between"
+}
 
 _TIGHTEST: Mapping[str, Callable[[list[Any]], Any]] = {
     "gt": max,
@@ -252,3 +263,31 @@ def is_truthy(key: str) -> Formula:
     return AllOf(
         (Filter(key, "is_set"), Filter(key, "not_regex", r"^(?:false|null|-?0(?:\.0)?|\[\])?$"))
     )
+
+
+def equal_in_any_case(key: str, *texts: str) -> Filter:
+    """Test that a property is one of some texts, in any case."""
+    # Of these words `exact` compares the truth.
+    if all(text.isascii() and text.lower() not in ("true", "false") for text in texts):
+        return Filter(key, "exact", texts)
+    return Filter(key, "regex", f"(?i)^{_one_of(list(map(quoted, texts)))}$")
+
+
+def contains_in_any_case(key: str, text: str) -> Filter:
+    """Test that a property has a part, in any case."""
+    return _in_any_case(key, "icontains", text, quoted(text))
+
+
+def begins_in_any_case(key: str, text: str) -> Filter:
+    """Test that a property begins with a text, in any case."""
+    return _in_any_case(key, "starts_with", text, f"^{quoted(text)}")
+
+
+def ends_in_any_case(key: str, text: str) -> Filter:
+    """Test that a property ends with a text, in any case."""
+    return _in_any_case(key, "ends_with", text, f"{quoted(text)}$")
+
+
+def _in_any_case(key: str, operator: str, text: str, pattern: str) -> Filter:
+    # The operators know the case of A to Z alone.
+    return Filter(key, operator, text) if text.isascii() else Filter(key, "regex", f"(?i){pattern}")

@@ -54,15 +54,23 @@ class JsonLogic:
     Args:
         key_property: What the targeting key is here: ``distinct_id`` or ``$group_key``.
         default: The variant of who gets none by a rule; None where there is none.
+        keys: What the targeting key is called.
     """
 
     def __init__(
-        self, refusals: Refusals, *, flag_key: str, key_property: str, default: str | None
+        self,
+        refusals: Refusals,
+        *,
+        key_property: str,
+        flag_key: str = "",
+        default: str | None = None,
+        keys: Sequence[str] = (_KEY,),
     ) -> None:
         self._refusals = refusals
         self._flag_key = flag_key
         self._key_property = key_property
         self._default = default
+        self._keys = keys
         self._readers: Mapping[str, Callable[[str, Sequence[Any], Path], Formula]] = {
             **dict.fromkeys(_CHOICES, self._choice),
             **dict.fromkeys(("and", "or"), self._joined),
@@ -286,9 +294,9 @@ class JsonLogic:
         if operator != "var" or not arguments or not isinstance(arguments[0], str):
             raise self._refuse((*path, operator), quote(node), "only attributes can be compared")
         name = arguments[0]
-        if name == _FLAG_KEY:
+        if name == _FLAG_KEY and self._flag_key:
             return _Constant(self._flag_key)
-        if name == _KEY:
+        if name in self._keys:
             return _Attribute(self._key_property)
         if "." in name or not name:
             self._refuse_name(name, (*path, "var"))

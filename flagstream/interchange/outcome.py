@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from flagstream.flags.walk import Path, json_path
@@ -31,6 +32,7 @@ class Target:
     Attributes:
         group_types: Indexes by name.
         named_types: Names that the reader of the files was told, in the order of their indexes.
+        now: When files are read.
     """
 
     group_types: Mapping[str, int] = field(default_factory=dict[str, int])
@@ -39,6 +41,7 @@ class Target:
     timezone: str = "UTC"
     property_matching_version: int = 1
     named_types: Sequence[str] = ()
+    now: datetime = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -329,6 +329,53 @@ class TestFlagd:
         assert 0 == row["filters"]["aggregation_group_type_index"]
 
 
+class TestGoff:
+    YAML = """
+new:
+  variations: {on: true, off: false}
+  targeting:
+    - query: plan eq "gold"
+      variation: on
+  defaultRule:
+    variation: off
+"""
+    TOML = """
+[new]
+variations = {on = true, off = false}
+defaultRule = {variation = "off"}
+[[new.targeting]]
+query = 'plan eq "gold"'
+variation = "on"
+"""
+
+    @pytest.mark.parametrize(("name", "text"), [("f.yaml", YAML), ("f.toml", TOML)])
+    async def test_files(self, command, world, tmp_path, name, text):
+        """
+        Files are YAML, in which on and off are names, or TOML.
+        """
+        file = tmp_path / name
+        file.write_text(text)
+
+        applied = await command("apply", "--from", "goff", file)
+
+        assert applied.stdout.endswith("1 added, 0 changed, 0 unchanged\n")
+        (condition,) = world.catalog.project(PROJECT.id).flag_rows["new"]["filters"]["groups"]
+        assert ["gold"] == condition["properties"][0]["value"]
+
+    @pytest.mark.parametrize(("name", "kind"), [("f.yml", "YAML"), ("f.toml", "TOML")])
+    async def test_malformed(self, command, tmp_path, name, kind):
+        """
+        A file that is neither is named, with what was expected of it.
+        """
+        file = tmp_path / name
+        file.write_text("a: [")
+
+        result = await command("apply", "--from", "goff", file)
+
+        assert result.stderr.startswith(f"Error: {file}: not {kind}: ")
+        assert 1 == result.stderr.count("\n")
+
+
 class TestToPosthog:
     async def test_round_trip(self, command, world, tmp_path):
         """
