@@ -4,7 +4,7 @@ Definitions of flagd.
 Rules answer alike. Rollouts keep their shares, but not who is in them: the hashes differ.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -29,48 +29,33 @@ def read_flagd(sources: Sequence[Source], target: Target) -> Imported:
     keyed = Keyed.of(target)
     kept: list[Translated] = []
     items: list[Item] = []
-    files: list[Refusals] = [keyed.refusals]
-    notes: list[str] = []
+    files: list[Refusals] = []
     for source in sources:
         document = object_of(source.document)
-        about = Refusals("the file", source.name)
-        files.append(about)
+        files.append(Refusals("the file", source.name))
         if not isinstance(document.get("flags"), dict):
             why = "it holds no flags of flagd's"
-            about.add((), quote(source.document), why, 'expected {"flags": {…}}')
+            files[-1].add((), quote(source.document), why, 'expected {"flags": {…}}')
         for key, definition in object_of(document.get("flags")).items():
-            item = Item(Kind.FLAG, source.name, ("flags", key), {"key": key})
-            items.append(item)
-            flag = _Flag(item.refusals, key, definition, document, keyed)
-            body = flag.body()
-            if not item.refusals.found:
-                kept.append(Translated(place=item.refusals.place(), body=body))
-                notes += flag.notes()
-    return Imported(
-        flags=kept,
-        group_types=keyed.added,
-        refused=[
-            *(each for refusals in files for each in refusals.found),
-            *(each for item in items for each in item.refusals.found),
-        ],
-        notes=notes,
-    )
+            items.append(Item(Kind.FLAG, source.name, ("flags", key), {"key": key}))
+            body = _Flag(items[-1], key, definition, document, keyed).body()
+            if not items[-1].refusals.found:
+                kept.append(Translated(place=items[-1].refusals.place(), body=body))
+    return keyed.imported(files, items, kept)
 
 
 class _Flag:
     """One flag on its way."""
 
-    def __init__(
-        self, refusals: Refusals, key: str, definition: Any, document: Row, keyed: Keyed
-    ) -> None:
-        self._refusals = refusals
+    def __init__(self, item: Item, key: str, definition: Any, document: Row, keyed: Keyed) -> None:
+        self._item = item
+        self._refusals = item.refusals
         self._key = key
         self._row = object_of(definition)
         self._document = document
         self._keyed = keyed
-        self._branches: Sequence[Branch] = ()
         if not isinstance(definition, dict):
-            refusals.add((), quote(definition), "it is no flag", SKIP)
+            item.refusals.add((), quote(definition), "it is no flag", SKIP)
 
     def body(self) -> dict[str, Any]:
         """Translate it; what cannot be is refused."""
@@ -78,25 +63,19 @@ class _Flag:
         self._check_members(variants)
         if self._refusals.found:
             return {}
-        self._branches = self._chosen(variants)
+        branches = self._chosen(variants)
+        if any(isinstance(branch.outcome, Split) for branch in branches):
+            self._item.note("shares are kept, who is in them is not: flagd's hash is another")
         conditions = Conditions(variants, self._keyed.of_property, self._refusals)
         body = {
             "key": self._key,
             **self._described(),
             "active": self._row.get("state") == "ENABLED",
             "bucketing": "murmur3",
-            "filters": {**conditions.filters(self._branches), **self._keyed.aggregation},
+            "filters": {**conditions.filters(branches), **self._keyed.aggregation},
         }
         check(self._refusals, body, parse_flag, f"change it in flagd, or {SKIP}")
         return body
-
-    def notes(self) -> Iterator[str]:
-        """Say what is worth knowing of a flag that is taken over."""
-        if any(isinstance(branch.outcome, Split) for branch in self._branches):
-            yield (
-                f"{self._refusals.place()}: {self._refusals.name}: shares are kept, who is in them "
-                "is not: flagd's hash is another"
-            )
 
     def _check_members(self, variants: Mapping[str, Any]) -> None:
         refusals, row = self._refusals, self._row

@@ -42,7 +42,6 @@ def write_flagd(document: Row, target: Target) -> Exported:
     keyed = Keyed.of(target)
     written: dict[str, Any] = {}
     items: list[Item] = []
-    notes: list[str] = []
     for at, row in enumerate(document["flags"]):
         item = Item(Kind.FLAG, _PROJECT, ("flags", at), row)
         items.append(item)
@@ -50,15 +49,12 @@ def write_flagd(document: Row, target: Target) -> Exported:
         if not item.refusals.found:
             written[row["key"]] = definition
             if "fractional" in json.dumps(definition):
-                notes.append(
-                    f"{item.refusals.place()}: {item.refusals.name}: shares are kept, who is in "
-                    "them is not: flagd's hash is another"
-                )
+                item.note("shares are kept, who is in them is not: flagd's hash is another")
     refused = [each for item in items for each in item.refusals.found]
     return Exported(
         document={"$schema": "https://flagd.dev/schema/v0/flags.json", "flags": written},
         refused=[*keyed.refusals.found, *refused],
-        notes=notes,
+        notes=[note for item in items for note in item.notes],
     )
 
 

@@ -36,53 +36,34 @@ def read_goff(sources: Sequence[Source], target: Target) -> Imported:
     """Translate GO Feature Flag's flags for a project, as they are now."""
     keyed = Keyed.of(target)
     items: list[Item] = []
-    files: list[Refusals] = [keyed.refusals]
+    files: list[Refusals] = []
     kept: list[Translated] = []
-    notes: list[str] = []
     for source in sources:
-        about = Refusals("the file", source.name)
-        files.append(about)
+        files.append(Refusals("the file", source.name))
         if not isinstance(source.document, dict):
-            about.add((), quote(source.document), "it holds no flags", "expected flags by name")
+            why = "it holds no flags"
+            files[-1].add((), quote(source.document), why, "expected flags by name")
         for key, definition in object_of(source.document).items():
-            item = Item(Kind.FLAG, source.name, (str(key),), {"key": key})
-            items.append(item)
-            flag = _Flag(item.refusals, str(key), definition, keyed, target.now)
-            body = flag.body()
-            if not item.refusals.found:
-                kept.append(Translated(place=item.refusals.place(), body=body))
-                notes += flag.notes
-    return Imported(
-        flags=kept,
-        group_types=keyed.added,
-        refused=[
-            *(each for refusals in files for each in refusals.found),
-            *(each for item in items for each in item.refusals.found),
-        ],
-        notes=notes,
-    )
+            items.append(Item(Kind.FLAG, source.name, (str(key),), {"key": key}))
+            body = _Flag(items[-1], str(key), definition, keyed, target.now).body()
+            if not items[-1].refusals.found:
+                kept.append(Translated(place=items[-1].refusals.place(), body=body))
+    return keyed.imported(files, items, kept)
 
 
 class _Flag:
-    """
-    One flag on its way.
+    """One flag on its way."""
 
-    Attributes:
-        notes: What is worth knowing of it.
-    """
-
-    def __init__(
-        self, refusals: Refusals, key: str, definition: Any, keyed: Keyed, now: datetime
-    ) -> None:
-        self.notes: list[str] = []
-        self._refusals = refusals
+    def __init__(self, item: Item, key: str, definition: Any, keyed: Keyed, now: datetime) -> None:
+        self._note = item.note
+        self._refusals = item.refusals
         self._key = key
         self._row = object_of(definition)
         self._keyed = keyed
         self._now = now
         self._variations = object_of(self._row.get("variations"))
         if not isinstance(definition, dict):
-            refusals.add((), quote(definition), "it is no flag", SKIP)
+            item.refusals.add((), quote(definition), "it is no flag", SKIP)
 
     def body(self) -> dict[str, Any]:
         """Translate it; what cannot be is refused."""
@@ -261,11 +242,6 @@ class _Flag:
             metadata["version"] = self._row["version"]
         tags = [f"{key}={_text(value)}" for key, value in metadata.items()]
         return {**({"name": str(name)} if name else {}), **({"tags": tags} if tags else {})}
-
-    def _note(self, text: str) -> None:
-        note = f"{self._refusals.place()}: {self._refusals.name}: {text}"
-        if note not in self.notes:
-            self.notes.append(note)
 
     def _refuse(self, path: Path, what: Any, why: str, instead: str = _ELSEWHERE) -> None:
         self._refusals.add(path, what if isinstance(what, str) else quote(what), why, instead)

@@ -102,10 +102,10 @@ class _Reader(Transformer[Token, Any]):
         super().__init__()
         self._keys = {"key": key_property, "targetingKey": key_property}
 
-    def path(self, *names: Token) -> str:
-        if len(names) > 1:
-            raise QueryError(".".join(names), "properties have no parts")
-        return self._keys.get(names[0], str(names[0]))
+    def path(self, name: Token, *parts: Token) -> str:
+        if parts:
+            raise QueryError(".".join((name, *parts)), "properties have no parts")
+        return self._keys.get(name, str(name))
 
     def both(self, one: Formula, other: Formula) -> Formula:
         return AllOf((one, other))

@@ -16,13 +16,21 @@ class Item:
 
     Attributes:
         refusals: What is wrong with it.
+        notes: What is worth knowing of it.
     """
 
     def __init__(self, kind: Kind, file: str, path: Path, row: Row) -> None:
+        self.notes: list[str] = []
         self.kind = kind
         self.row = row
         name = row.get("key") if kind is Kind.FLAG else row.get("id")
         self.refusals = Refusals(f"{kind} {name}", file, path)
+
+    def note(self, text: str) -> None:
+        """Note something that is worth knowing, once."""
+        note = f"{self.refusals.place()}: {self.refusals.name}: {text}"
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def check(refusals: Refusals, body: Row, parse: Callable[[Row], Any], instead: str) -> None:

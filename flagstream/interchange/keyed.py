@@ -1,10 +1,11 @@
 """Whose a targeting key is: formats that know but one are of persons, or of groups of one type."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .group_types import allot
-from .outcome import Refusals, Target
+from .items import Item
+from .outcome import Imported, Refusals, Target, Translated
 
 
 class Keyed(NamedTuple):
@@ -42,3 +43,20 @@ class Keyed(NamedTuple):
         of_property = {"type": "group", "group_type_index": index}
         aggregation = {"aggregation_group_type_index": index}
         return cls("$group_key", of_property, aggregation, allotment.added, refusals)
+
+    def imported(
+        self, files: Sequence[Refusals], items: Sequence[Item], flags: Sequence[Translated]
+    ) -> Imported:
+        """
+        Put together what files said.
+
+        Args:
+            files: What is wrong with each as a whole.
+        """
+        refused = [*self.refusals.found, *(each for file in files for each in file.found)]
+        return Imported(
+            flags=flags,
+            group_types=self.added,
+            refused=[*refused, *(each for item in items for each in item.refusals.found)],
+            notes=[note for item in items if not item.refusals.found for note in item.notes],
+        )

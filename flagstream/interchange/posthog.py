@@ -47,7 +47,7 @@ def read_posthog(sources: Sequence[Source], target: Target) -> Imported:
         cohorts=kept[Kind.COHORT],
         group_types=allotment.added,
         refused=[*files.refused, *_refused_settings(files, target), *refused],
-        notes=[note for each in files.of(Kind.FLAG) for note in _notes(each)],
+        notes=[note for item in files.items if not item.refusals.found for note in item.notes],
     )
 
 
@@ -83,6 +83,7 @@ def _flag(item: Item) -> dict[str, Any]:
         _read_holdout(refusals, filters)
     for path, condition in conditions(body):
         _refuse_unknown(refusals, path, condition, _CONDITION)
+    _note(item)
     _drop_chains(test for _, test in flag_tests(body))
     body.setdefault("bucketing", "sha1")
     check(refusals, body, parse_flag, _IN_POSTHOG)
@@ -164,14 +165,11 @@ def _refused_settings(files: Files, target: Target) -> Iterator[Refusal]:
             yield from refusals.found
 
 
-def _notes(item: Item) -> Iterator[str]:
-    if item.refusals.found:
-        return
-    place, name = item.refusals.place(), item.refusals.name
+def _note(item: Item) -> None:
     if item.row.get("ensure_experience_continuity"):
-        yield (
-            f"{place}: {name}: persons whom PostHog keeps bucketed by the id from before their "
-            "login are bucketed by that of today until they log in anew"
+        item.note(
+            "persons whom PostHog keeps bucketed by the id from before their login are bucketed by "
+            "that of today until they log in anew"
         )
     if item.row.get("experiment_set"):
-        yield f"{place}: {name}: the flag is taken over, its experiment is not"
+        item.note("the flag is taken over, its experiment is not")

@@ -15,7 +15,23 @@ FlagKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,400}$", examples=["new-b
 Percentage = Annotated[float, Meta(ge=0, le=100)]
 
 
-class FlagChange(Struct, kw_only=True, forbid_unknown_fields=True):
+class FlagMembers(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Members of a flag that can be changed; what is not named stays."""
+
+    name: str | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+    archived: bool | UnsetType | None = UNSET
+    bucketing: Bucketing | UnsetType = UNSET
+    bucketing_identifier: Literal["distinct_id", "device_id"] | UnsetType | None = UNSET
+    ensure_experience_continuity: bool | UnsetType | None = UNSET
+    evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
+    evaluation_contexts: list[str] | UnsetType | None = UNSET
+    is_remote_configuration: bool | UnsetType | None = UNSET
+    tags: list[str] | UnsetType | None = UNSET
+    filters: Filters | UnsetType = UNSET
+
+
+class FlagChange(FlagMembers, kw_only=True, forbid_unknown_fields=True):
     """
     What is to become of a flag; what is not named stays.
 
@@ -32,19 +48,8 @@ class FlagChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     key: FlagKey | UnsetType = UNSET
-    name: str | UnsetType | None = UNSET
-    active: bool | UnsetType = UNSET
-    archived: bool | UnsetType | None = UNSET
     deleted: bool | UnsetType = UNSET
     version: Count | UnsetType = UNSET
-    bucketing: Bucketing | UnsetType = UNSET
-    bucketing_identifier: Literal["distinct_id", "device_id"] | UnsetType | None = UNSET
-    ensure_experience_continuity: bool | UnsetType | None = UNSET
-    evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
-    evaluation_contexts: list[str] | UnsetType | None = UNSET
-    is_remote_configuration: bool | UnsetType | None = UNSET
-    tags: list[str] | UnsetType | None = UNSET
-    filters: Filters | UnsetType = UNSET
     rollout_percentage: Percentage | UnsetType | None = UNSET
 
 

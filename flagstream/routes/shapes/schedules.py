@@ -7,28 +7,16 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 from flagstream.flags.model import Filters
 from flagstream.openapi import Body
 
-from .common import Bucketing, Count, Id, Page, Time
-from .management import FlagKey, Percentage
+from .common import Count, Id, Page, Time
+from .management import FlagKey, FlagMembers, Percentage
 
 _Steps = Annotated[int, Meta(ge=2, le=100)]
 _Index = Annotated[int, Meta(ge=0)]
 StepNumber = Annotated[int, Meta(ge=1, le=100)]
 
 
-class PlannedChange(Struct, kw_only=True, forbid_unknown_fields=True):
+class PlannedChange(FlagMembers, kw_only=True, forbid_unknown_fields=True):
     """What is to become of a flag; what is not named stays, also of `filters`."""
-
-    name: str | UnsetType | None = UNSET
-    active: bool | UnsetType = UNSET
-    archived: bool | UnsetType | None = UNSET
-    bucketing: Bucketing | UnsetType = UNSET
-    bucketing_identifier: Literal["distinct_id", "device_id"] | UnsetType | None = UNSET
-    ensure_experience_continuity: bool | UnsetType | None = UNSET
-    evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
-    evaluation_contexts: list[str] | UnsetType | None = UNSET
-    is_remote_configuration: bool | UnsetType | None = UNSET
-    tags: list[str] | UnsetType | None = UNSET
-    filters: Filters | UnsetType = UNSET
 
 
 class NewStep(Struct, kw_only=True, forbid_unknown_fields=True):
