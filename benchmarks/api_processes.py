@@ -30,7 +30,7 @@ import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
 
 from benchmarks.flags_http import GROUP_KEYS, request_bytes
-from benchmarks.load import Target
+from benchmarks.load import ANY_RATE, Target
 from benchmarks.under_load import Client, change, gold_flag, load, p
 from tests.fakes.views import PROJECT
 from tests.server import Server
@@ -95,6 +95,7 @@ def _generator_s() -> float:
 @contextlib.contextmanager
 def running(folder: Path, api_processes: int, **settings: Any) -> Iterator[Server]:
     """A server with a flag for the plan gold."""
+    settings = {**ANY_RATE, **settings}
     server = Server(folder / f"data-{api_processes}", api_processes=api_processes, **settings)
     server.start()
     try:

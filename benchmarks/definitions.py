@@ -37,7 +37,7 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from benchmarks.load import HERE, Load, Target, serve, server
+from benchmarks.load import ANY_RATE, HERE, Load, Target, serve, server
 from flagstream.api import create_app
 from flagstream.flags import (
     CompiledFlags,
@@ -49,6 +49,7 @@ from flagstream.flags import (
 from flagstream.flags.model import FlagDefinition
 from flagstream.management.rows import new_row
 from flagstream.serving import spare_the_collector
+from flagstream.settings import Settings
 from flagstream.state.definitions import DefinitionState, Kind
 from flagstream.state.group_types import GroupType, GroupTypesState
 from flagstream.state.groups import GroupUpdate, fold_group
@@ -354,7 +355,7 @@ async def run_server(count: int) -> None:
         catalog = StoredCatalog(store)
         await refreshed(catalog)
         state = StoredState(store, cache_entries=100_000, active_groups_ttl_days=30)
-        services = World(view=state).services()
+        services = World(view=state, settings=Settings(**ANY_RATE)).services()
         app = create_app(replace(services, catalog=catalog, clock_ms=time_ms))
         swaps = Swaps(store, catalog, count)
         app.router.add_post("/swap/{kind}", swaps.tell)

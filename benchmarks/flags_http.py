@@ -32,11 +32,12 @@ import orjson
 import uvloop
 from aiohttp import web
 
-from benchmarks.load import Load, Target, serve, server
+from benchmarks.load import ANY_RATE, Load, Target, serve, server
 from flagstream.api import create_app
 from flagstream.routes import flags as flag_routes
 from flagstream.routes import ready_answers
 from flagstream.serving import spare_the_collector
+from flagstream.settings import Settings
 from flagstream.state.groups import GroupUpdate, fold_group
 from flagstream.state.persons import PersonUpdate, fold_person
 from flagstream.topics import Table, record_key
@@ -91,7 +92,7 @@ def flagstream_app(flags: int, data_dir: Path) -> web.Application:
     store = ViewStore(data_dir / "views")
     store.write(dict([*map(stored_person, USERS.values()), *map(stored_group, GROUP_KEYS)]), {})
     state = StoredState(store, cache_entries=100_000, active_groups_ttl_days=30)
-    services = World(catalog=catalog, view=state).services()
+    services = World(catalog=catalog, view=state, settings=Settings(**ANY_RATE)).services()
     return create_app(replace(services, clock_ms=lambda: time.time_ns() // 1_000_000))
 
 

@@ -22,6 +22,10 @@ from aiohttp import web
 
 HERE = Path(__file__).parent.parent
 TICKS = os.sysconf("SC_CLK_TCK")
+# A limit that nobody reaches costs what another one does.
+ANY_RATE = dict.fromkeys(
+    ("max_events_per_s", "max_flag_requests_per_s", "max_api_requests_per_s"), 1_000_000_000
+)
 
 
 class Connection(asyncio.Protocol):

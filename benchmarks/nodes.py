@@ -35,7 +35,7 @@ import uvloop
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from benchmarks.load import Target
+from benchmarks.load import ANY_RATE, Target
 from benchmarks.million_groups import states
 from flagstream.settings import Settings
 from flagstream.state.groups import GroupUpdate
@@ -79,6 +79,7 @@ def nodes(url: str, *roles: str) -> Iterator[Sequence[Server]]:
                 role=role,
                 partitions=PARTITIONS,
                 log_level="error",
+                **ANY_RATE,
             )
             for number, role in enumerate(roles)
         ]

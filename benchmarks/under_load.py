@@ -23,6 +23,7 @@ from typing import Any
 
 import aiohttp
 
+from benchmarks.load import ANY_RATE
 from tests.server import TOKEN, Server
 
 ROUNDS = 3
@@ -154,7 +155,7 @@ def main() -> None:
     parser.add_argument("--changes-per-request", type=int, default=20)
     per_request = parser.parse_args().changes_per_request
     with tempfile.TemporaryDirectory() as folder:
-        server = Server(Path(folder) / "data", embedded_fsync="interval")
+        server = Server(Path(folder) / "data", embedded_fsync="interval", **ANY_RATE)
         server.start()
         try:
             server.set_group("organization", "org:1", plan="gold")

@@ -7,13 +7,25 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from flagstream import ports, telemetry
-from flagstream.ingest import Continuity, Ingest
-from flagstream.management import Management, Schedules, Turn, alone, carry_out
+from flagstream.ingest import Continuity, Ingest, Planner
+from flagstream.management import (
+    DefinitionsWriter,
+    Management,
+    ProjectManagement,
+    Schedules,
+    SecretKeyManagement,
+    Turn,
+    alone,
+    carry_out,
+)
+from flagstream.rates import Rates
 from flagstream.routes import keys
 from flagstream.routes.flag_answers import FlagAnswers, FlagService, Limits
 from flagstream.routes.position import CatchUp
-from flagstream.routes.table import add_health, add_routes, always
+from flagstream.routes.room import Room
+from flagstream.routes.table import Traced, add_health, add_public_part, add_routes, always
 from flagstream.settings import Settings
+from flagstream.wire import EventLimits
 
 
 async def own_metrics() -> bytes:
@@ -33,6 +45,7 @@ class Services:
         clock_ms: Unix milliseconds now.
         metrics: Those of the whole server, in the text format of Prometheus.
         turn: Keeps other processes out while definitions are changed.
+        traced: Makes a handler tell of its requests under a name, where that is wanted.
     """
 
     settings: Settings
@@ -43,14 +56,18 @@ class Services:
     progress: ports.Progress
     admission: ports.Admission
     projects: ports.Projects
+    secret_keys: ports.SecretKeys
+    callers: ports.Callers
     dead_letters: ports.DeadLetters
     warnings: ports.Warnings
+    rates: Rates
     seen: ports.SeenEvents
     is_ready: Callable[[], bool]
     clock_ms: Callable[[], int]
     metrics: Callable[[], Awaitable[bytes]] = own_metrics
     turn: Turn = alone
     is_alive: Callable[[], bool] = always
+    traced: Traced | None = None
 
 
 def create_health_app(
@@ -62,6 +79,15 @@ def create_health_app(
     app[keys.IS_ALIVE] = is_alive
     app[keys.METRICS] = own_metrics
     add_health(app)
+    return app
+
+
+def create_public_app(whole: web.Application) -> web.Application:
+    """Wire what strangers may ask of an application; all the rest is as if it were not there."""
+    app = web.Application()
+    for key, value in whole.items():
+        app[key] = value
+    add_public_part(app, whole)
     return app
 
 
@@ -80,6 +106,15 @@ def _carrying_out(
 _CONTINUITY_WAIT_S = 0.25
 
 
+def _event_limits(settings: Settings) -> EventLimits:
+    return EventLimits(
+        event_bytes=settings.max_event_bytes,
+        properties=settings.max_properties,
+        property_depth=settings.max_property_depth,
+        state_bytes=settings.max_state_bytes,
+    )
+
+
 def create_app(services: Services) -> web.Application:
     """
     Wire the application.
@@ -90,7 +125,9 @@ def create_app(services: Services) -> web.Application:
         client_max_size=services.settings.max_body_bytes,
         handler_args={"auto_decompress": False},
     )
+    limits = _event_limits(services.settings)
     app[keys.SETTINGS] = services.settings
+    app[keys.ROOM] = Room(services.settings.max_bodies_bytes)
     app[keys.SINK] = services.sink
     app[keys.READER] = services.reader
     app[keys.VIEW] = services.view
@@ -98,8 +135,12 @@ def create_app(services: Services) -> web.Application:
     app[keys.PROGRESS] = services.progress
     app[keys.ADMISSION] = services.admission
     app[keys.PROJECTS] = services.projects
+    app[keys.CALLERS] = services.callers
     app[keys.DEAD_LETTERS] = services.dead_letters
     app[keys.WARNINGS] = services.warnings
+    app.on_cleanup.append(lambda _: services.warnings.close())
+    app[keys.RATES] = services.rates
+    app[keys.EVENT_LIMITS] = limits
     app[keys.IS_READY] = services.is_ready
     app[keys.IS_ALIVE] = services.is_alive
     app[keys.METRICS] = services.metrics
@@ -110,20 +151,9 @@ def create_app(services: Services) -> web.Application:
         progress=services.progress,
         sink=services.sink,
         warnings=services.warnings,
-        seen=services.seen,
+        planner=Planner(services.seen, limits),
     )
-    app[keys.MANAGEMENT] = management = Management(
-        services.catalog,
-        services.sink,
-        services.progress,
-        clock_ms=services.clock_ms,
-        wait_timeout_s=services.settings.wait_timeout_s,
-        turn=services.turn,
-    )
-    app[keys.SCHEDULES] = schedules = Schedules(
-        services.catalog, services.view, management.writer, clock_ms=services.clock_ms
-    )
-    app.cleanup_ctx.append(_carrying_out(schedules, services.is_ready))
+    _add_management(app, services)
     app[keys.FLAGS] = FlagService(
         answers=FlagAnswers(services.catalog, services.view),
         catalog=services.catalog,
@@ -146,6 +176,29 @@ def create_app(services: Services) -> web.Application:
             body_bytes=services.settings.max_event_body_bytes,
             json_depth=services.settings.max_json_depth,
         ),
+        rate=services.rates.flags,
+        warnings=services.warnings,
     )
-    add_routes(app, services.is_ready)
+    add_routes(app, services.is_ready, services.traced)
     return app
+
+
+def _add_management(app: web.Application, services: Services) -> None:
+    writer = DefinitionsWriter(
+        services.catalog,
+        services.sink,
+        services.progress,
+        turn=services.turn,
+        clock_ms=services.clock_ms,
+        wait_timeout_s=services.settings.wait_timeout_s,
+    )
+    clock_ms = services.clock_ms
+    app[keys.MANAGEMENT] = Management(writer, clock_ms=clock_ms)
+    app[keys.PROJECT_MANAGEMENT] = ProjectManagement(
+        writer, services.projects, services.view, clock_ms=clock_ms
+    )
+    app[keys.SECRET_KEYS] = SecretKeyManagement(writer, services.secret_keys, clock_ms=clock_ms)
+    app[keys.SCHEDULES] = schedules = Schedules(
+        services.catalog, services.view, writer, clock_ms=clock_ms
+    )
+    app.cleanup_ctx.append(_carrying_out(schedules, services.is_ready))

@@ -5,6 +5,7 @@ Started by :class:`flagstream.processes.Supervisor`, which writes on its standar
 """
 
 import asyncio
+import mmap
 import socket
 import sys
 from collections.abc import Awaitable
@@ -16,13 +17,16 @@ from typing import Any
 
 import msgspec
 
+import flagstream
 from flagstream import telemetry
 from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
 from flagstream.processes.messages import ReadMetrics, Welcome
-from flagstream.serving import listening, run, services, settle
+from flagstream.rates import SHARED_BYTES, Rates
+from flagstream.serving import Log, listening, run, services, settle
 from flagstream.settings import Settings
+from flagstream.tracing import exporting
 from flagstream.views import SeenReplica, views_path
 
 _ORPHANED_S = 10.0
@@ -34,7 +38,7 @@ def main() -> None:
     """Answer until SIGTERM or SIGINT, or until the worker is gone for good."""
     welcome = msgspec.json.decode(sys.stdin.buffer.read(), type=Welcome)
     settings = Settings.model_validate(welcome.settings)
-    run(settings, lambda stop: _serve(welcome, settings, stop))
+    run(settings, lambda stop: _serve(welcome, settings, stop), welcome.name)
 
 
 async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> None:
@@ -50,13 +54,27 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(taking_in.cancel)
         if await _is_late(welcome, channel, reads):
             await _first(taking_in, channel.closed, reads.caught_up.wait())
+        telemetry.INFO.info({"version": flagstream.__version__, "role": settings.role})
         telemetry.show_lag(reads.progress)
+        telemetry.VIEW_AGE.read = lambda: reads.view_age_s
         log = RemoteLog(channel)
+        shared = mmap.mmap(welcome.rates, SHARED_BYTES)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
+        tracing = await stack.enter_async_context(exporting(settings, welcome.name))
+        alone = services(
+            settings,
+            reads,
+            lambda: reads.is_ready,
+            Log(log, log),
+            seen,
+            operator_key=welcome.operator_key,
+        )
         served = replace(
-            services(settings, reads, lambda: reads.is_ready, log, log, seen),
+            alone,
+            rates=Rates(settings, alone.warnings, shared),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
+            traced=None if tracing is None else tracing.handler,
         )
         await listening(create_app(served), settings, stack, is_shared=True)
         settle()

@@ -11,6 +11,7 @@ Every error that flagstream raises on purpose.
     │   ├── LogFormatError        the directory was written by a newer flagstream
     │   ├── LogLayoutError        the topics are not those that the states follow from
     │   └── LogUnavailableError   the log takes no writes now: disk full, broker down (503)
+    ├── BackupError               a backup cannot be made, or must not be restored
     ├── ViewError                 the views on disk take no writes; they catch up once there is room
     └── RequestError              a client has to change something, or to come back later
         ├── InvalidRequestError   400
@@ -22,13 +23,15 @@ Every error that flagstream raises on purpose.
         ├── ForbiddenError        403
         ├── NotFoundError         404
         ├── MethodNotAllowedError 405
+        ├── SlowRequestError      408
         ├── ConflictError         409
         ├── BodyTooLargeError     413
         ├── OverloadedError       429
+        │   └── RateLimitError
         └── UnavailableError      503
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -38,10 +41,38 @@ _QUOTED_CHARS = 80
 def quote(got: object) -> str:
     """Render a refused value for an error message, cut to a readable length."""
     try:
-        text = repr(got)
-    except (RecursionError, ValueError):  # nested without end, or an integer of many digits
+        text = "".join(_rendered(got, _QUOTED_CHARS + 1))
+    except (RecursionError, ValueError):  # an integer of many digits
         text = f"a value of type {type(got).__name__}"
     return text if len(text) <= _QUOTED_CHARS else text[:_QUOTED_CHARS] + "…"
+
+
+def _rendered(got: object, room: int) -> Iterator[str]:
+    """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
+    if type(got) is str or type(got) is bytes:
+        # Escapes only make it longer.
+        yield repr(got[:room])
+    elif type(got) is list:
+        yield "["
+        yield from _listed(([each] for each in got), room - 1)
+        yield "]"
+    elif type(got) is dict:
+        yield "{"
+        yield from _listed(got.items(), room - 1)
+        yield "}"
+    else:
+        yield repr(got)
+
+
+def _listed(entries: Iterable[Sequence[object]], room: int) -> Iterator[str]:
+    separator = ""
+    for entry in entries:
+        text = ": ".join("".join(_rendered(each, room)) for each in entry)
+        yield separator + text
+        room -= len(separator) + len(text)
+        separator = ", "
+        if room <= 0:
+            return
 
 
 class FlagstreamError(Exception):
@@ -74,6 +105,10 @@ class LogLayoutError(LogError):
 
 class LogUnavailableError(LogError):
     """The log takes no writes at the moment; nothing of the request was acknowledged."""
+
+
+class BackupError(FlagstreamError):
+    """A backup cannot be made where it was asked for, or is not what was made; it says why."""
 
 
 class ViewError(FlagstreamError):
@@ -120,6 +155,8 @@ class InvalidFieldError(InvalidRequestError):
 
     def __init__(self, field: str, expected: str, got: object) -> None:
         super().__init__(f"{field}: expected {expected}, got {quote(got)}", attr=field)
+        self.expected = expected
+        self.got = got
 
 
 class InvalidEventError(InvalidFieldError):
@@ -174,7 +211,7 @@ class QuotaExceededError(RequestError):
 
 
 class ForbiddenError(RequestError):
-    """The key is good, and of another project than the one that is asked for."""
+    """The key is good, and lacks the scope, or is of another project than the token."""
 
     status = 403
     type = "authentication_error"
@@ -197,6 +234,14 @@ class MethodNotAllowedError(RequestError):
     code = "method_not_allowed"
 
 
+class SlowRequestError(RequestError):
+    """The request did not arrive in time; the connection is closed."""
+
+    status = 408
+    type = "invalid_request"
+    code = "request_timeout"
+
+
 class ConflictError(RequestError):
     """The thing was changed by somebody else meanwhile, or is used by others; read it again."""
 
@@ -212,11 +257,18 @@ class BodyTooLargeError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """More is coming in than is folded; the client comes back after ``Retry-After``."""
+    """
+    More is coming in than is folded, or unknown keys are tried; the client comes back after
+    ``Retry-After``.
+    """
 
     status = 429
-    type = "throttled_error"
+    type = "validation_error"
     code = "rate_limit_exceeded"
+
+
+class RateLimitError(OverloadedError):
+    """The project sends or asks for more than its limit; ``attr`` names the setting."""
 
 
 class UnavailableError(RequestError):

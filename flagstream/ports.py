@@ -2,15 +2,18 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from flagstream.flags import CompiledFlags, CompiledProject, LocalDefinitions, Sdk
+from flagstream.state.access import Key, KeyUse, OldToken, Revocation, Scope, allowed
 from flagstream.state.definitions import Kind
 from flagstream.state.group_types import GroupTypesState
 from flagstream.state.groups import GroupState
 from flagstream.state.history import ChangeState
+from flagstream.state.ingestion_warnings import WarningSample
 from flagstream.state.schedules import Schedule
 from flagstream.topics import Topic
+from flagstream.warning_kinds import WarningKind
 
 
 class Append(NamedTuple):
@@ -284,6 +287,8 @@ class ProjectSettings:
         property_matching_version: How ``exact`` compares true and false: 1 by truth, where
             whatever is not true is false; 2 by their texts, as everything else.
         is_quota_limited: No flag is evaluated; clients are told that the quota is used up.
+        max_events_per_s: Instead of the server's setting of this name; None for that one, 0 for no
+            limit. The other rates likewise.
     """
 
     name: str = "Default project"
@@ -292,6 +297,10 @@ class ProjectSettings:
     timezone: str = "UTC"
     property_matching_version: int = 1
     is_quota_limited: bool = False
+    max_events_per_s: float | None = None
+    max_flag_requests_per_s: float | None = None
+    max_api_requests_per_s: float | None = None
+    max_definition_requests_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,23 +349,146 @@ class Project:
 
     Attributes:
         token: Public: writes events and reads flags, nothing else.
-        secret_key: Reads and changes everything of the project.
+        old_tokens: That it has replaced, and that are still taken for a while.
+        is_archived: Neither tokens nor keys are taken; only the operator reads it.
+        created_at_ms: None of the first one, which the settings give.
     """
 
     id: int
     token: str
-    secret_key: str = field(default="", repr=False)
+    old_tokens: Sequence[OldToken] = ()
+    is_archived: bool = False
+    created_at_ms: int | None = None
+    created_by: str = ""
 
 
 class Projects(Protocol):
-    """Who a token or key belongs to."""
+    """All projects, and who a token belongs to."""
 
     def by_token(self, token: str) -> Project | None:
         """Find the project of a public token."""
         ...
 
-    def by_secret_key(self, key: str) -> Project | None:
-        """Find the project of a secret key, in constant time."""
+    def by_id(self, project_id: int) -> Project | None:
+        """Find a project, archived or not."""
+        ...
+
+    def all(self) -> Sequence[Project]:
+        """List them by their ids, archived ones included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretKey:
+    """
+    A secret key, as far as anybody knows it but its holder.
+
+    Attributes:
+        scopes: As given.
+        allows: As follows from these.
+        hash: By argon2id.
+        end: Its last characters.
+        expires_at_ms: As it was made; None for never.
+        replaced_at_ms: When a successor ends it; None without one.
+        revoked_at_ms: None while it is not.
+        used_at_ms: To the hour; None for never.
+    """
+
+    id: str
+    project_id: int
+    label: str
+    scopes: Sequence[str]
+    allows: frozenset[Scope]
+    hash: str = field(repr=False)
+    end: str
+    created_at_ms: int
+    created_by: str
+    expires_at_ms: int | None = None
+    replaced_at_ms: int | None = None
+    revoked_at_ms: int | None = None
+    used_at_ms: int | None = None
+
+    @classmethod
+    def of(
+        cls,
+        project_id: int,
+        key_id: str,
+        key: Key,
+        *,
+        replaced_at_ms: int | None = None,
+        revocation: Revocation | None = None,
+        use: KeyUse | None = None,
+    ) -> Self:
+        """Put together what the log has of a key."""
+        return cls(
+            id=key_id,
+            project_id=project_id,
+            label=key.label,
+            scopes=key.scopes,
+            allows=allowed(key.scopes),
+            hash=key.hash,
+            end=key.end,
+            created_at_ms=key.created_at_ms,
+            created_by=key.created_by,
+            expires_at_ms=key.expires_at_ms,
+            replaced_at_ms=replaced_at_ms,
+            revoked_at_ms=None if revocation is None else revocation.revoked_at_ms,
+            used_at_ms=None if use is None else use.used_at_ms,
+        )
+
+    @property
+    def ends_at_ms(self) -> int | None:
+        """When it ends by itself, or for a successor, whichever comes first; None for never."""
+        ends = (self.expires_at_ms, self.replaced_at_ms)
+        return min((each for each in ends if each is not None), default=None)
+
+    def has_expired(self, now_ms: int) -> bool:
+        """Tell whether that was before."""
+        ends_at_ms = self.ends_at_ms
+        return ends_at_ms is not None and ends_at_ms <= now_ms
+
+
+class SecretKeys(Protocol):
+    """The secret keys of all projects."""
+
+    def key(self, key_id: str) -> SecretKey | None:
+        """Find a key, ended or not."""
+        ...
+
+    def keys(self, project_id: int) -> Sequence[SecretKey]:
+        """List those of a project, the newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """
+    Who asks, known by a secret key.
+
+    Attributes:
+        author: What history shows of the key.
+        key: None for the operator, who may do everything in every project.
+    """
+
+    author: str
+    key: SecretKey | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Tell whether the key has a scope, or one that implies it."""
+        return self.key is None or scope in self.key.allows
+
+
+class Callers(Protocol):
+    """Who a secret key belongs to."""
+
+    async def caller(self, secret: str) -> Caller:
+        """
+        Find who presents a key.
+
+        Raises:
+            UnauthenticatedError: The key is unknown, revoked or has expired.
+            OverloadedError: Too many keys that nobody has were tried.
+        """
         ...
 
 
@@ -390,29 +522,61 @@ class DeadLetters(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestionWarning:
+class IngestionWarning(NamedTuple):
     """
-    An event that was refused, as a sample for whoever runs the project.
+    Something that was cut, dropped or refused.
 
     Attributes:
-        field: What was wrong with it, dotted.
-        event: Its beginning as text, cut to a readable length.
+        field: Which, dotted.
+        expected: What would have been taken as it was.
+        got: What came, by its type and size: never a value.
+        event: The name of the event, where it is one.
     """
 
-    time_ms: int
+    kind: WarningKind
     field: str
-    detail: str
-    event: str
+    expected: str
+    got: str
+    event: str | None = None
+    distinct_id: str | None = None
+    uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarningSummary:
+    """
+    What was counted of one kind.
+
+    Attributes:
+        count_24h: Within the last day, by whole hours.
+        count: As far back as the log is kept.
+        samples: The newest first.
+    """
+
+    kind: WarningKind
+    count_24h: int
+    count: int
+    first_ms: int
+    last_ms: int
+    samples: Sequence[WarningSample]
 
 
 class Warnings(Protocol):
-    """The latest refused events of each project, in memory."""
+    """What was cut, dropped or refused, by all processes."""
 
-    def add(self, project_id: int, warning: IngestionWarning) -> None:
-        """Keep a sample; the oldest give way."""
+    def add(self, project_id: int, warning: IngestionWarning, count: int = 1) -> None:
+        """Count, and keep a sample of the first."""
         ...
 
-    def latest(self, project_id: int) -> Sequence[IngestionWarning]:
-        """Read the samples that are kept, newest first."""
+    async def summaries(self, project_id: int) -> Sequence[WarningSummary]:
+        """
+        Sum up by kinds, the last seen first.
+
+        Raises:
+            LogUnavailableError: The log cannot be read or written now.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Write what is only in memory."""
         ...

@@ -4,45 +4,68 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import NamedTuple
 
 import uvloop
 from aiohttp import web
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
-from flagstream.api import Services
+from flagstream import logs, telemetry
+from flagstream.api import Services, create_public_app
 from flagstream.dead_letters import DeadLetterBox
-from flagstream.errors import SettingsError
-from flagstream.ingest import WarningSamples
-from flagstream.keys import StaticProjects, default_project
+from flagstream.errors import FlagstreamError, SettingsError
+from flagstream.keys import KeyRing, masked
 from flagstream.ports import RecordSink, SeenEvents, TopicReader
 from flagstream.processes import ReplicaSide
+from flagstream.rates import Rates
+from flagstream.redaction import keep_values_out, report
+from flagstream.routes import keys
+from flagstream.routes.connections import Connections
 from flagstream.routes.protocol import listen
 from flagstream.settings import Settings
 from flagstream.views import SPARED_THRESHOLD, ReadSide
+from flagstream.warning_log import WarningLog
+
+logger = logging.getLogger(__name__)
 
 _HANDOVER_S = 2.0
+_OTHER_DESCRIPTORS = 2_048  # of the log, the tables and the views
 
 
-def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
-    """Run *process* until it ends; it is given what is set on SIGTERM and SIGINT."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=settings.log_level.upper(),
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_run(settings, process))
+def run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]], name: str) -> None:
+    """
+    Run *process* until it ends; it is given what is set on SIGTERM and SIGINT.
+
+    Args:
+        name: Of the process, for its log.
+
+    Raises:
+        FlagstreamError: It is not possible; told in the log instead where that is for programs.
+    """
+    logs.configure(settings, name)
+    keep_values_out()
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_run(settings, process))
+    except FlagstreamError as error:
+        if settings.log_format == "text":
+            raise
+        logger.critical(str(error), extra={"error": type(error).__name__})
+        sys.exit(1)
+    logger.info("Stopped")
 
 
 async def _run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[None]]) -> None:
     stop = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(report)
     # Faust and its Kafka client wait without end for a broker that is gone.
     overdue = threading.Timer(settings.stop_timeout_s, _give_up)
     overdue.daemon = True
@@ -53,13 +76,14 @@ async def _run(settings: Settings, process: Callable[[asyncio.Event], Awaitable[
 
 def _begin_stop(stop: asyncio.Event, overdue: threading.Timer) -> None:
     if not stop.is_set():
+        logger.info("Asked to stop")
         stop.set()
         overdue.start()
 
 
 def _give_up() -> None:
     # As safe as any kill: what was accepted is in the log, and the next start folds it.
-    logging.getLogger(__name__).error("The stop took too long: ended without it")
+    logger.error("The stop took too long: ended without it")
     os._exit(1)
 
 
@@ -81,26 +105,52 @@ def spare_the_collector() -> None:
     gc.set_threshold(SPARED_THRESHOLD, 50, 100)
 
 
+class Log(NamedTuple):
+    """How a process writes the log, and how it reads it."""
+
+    sink: RecordSink
+    reader: TopicReader
+
+
 def services(
     settings: Settings,
     reads: ReadSide | ReplicaSide,
     is_ready: Callable[[], bool],
-    sink: RecordSink,
-    reader: TopicReader,
+    log: Log,
     seen: SeenEvents,
+    *,
+    operator_key: str,
 ) -> Services:
-    """Put together what HTTP needs, over views and log."""
+    """
+    Put together what HTTP needs, over views and log.
+
+    Args:
+        operator_key: Of this run, beside the one that is set.
+    """
+    operator_keys = {operator_key: "operator"}
+    if secret_key := settings.secret_key.get_secret_value():
+        operator_keys[secret_key] = masked(secret_key)
+    warnings = WarningLog(log.reader, log.sink, clock_ms=clock_ms)
     return Services(
         settings=settings,
-        sink=sink,
-        reader=reader,
+        sink=log.sink,
+        reader=log.reader,
         view=reads.state,
         catalog=reads.catalog,
         progress=reads.progress,
         admission=reads.progress,
-        projects=StaticProjects(default_project(settings)),
-        dead_letters=DeadLetterBox(reader, sink),
-        warnings=WarningSamples(),
+        projects=reads.access,
+        secret_keys=reads.access,
+        callers=KeyRing(
+            reads.access,
+            reads.progress,
+            operator_keys=operator_keys,
+            clock_ms=clock_ms,
+            wait_timeout_s=settings.wait_timeout_s,
+        ),
+        dead_letters=DeadLetterBox(log.reader, log.sink),
+        warnings=warnings,
+        rates=Rates(settings, warnings),
         seen=seen,
         is_ready=is_ready,
         clock_ms=clock_ms,
@@ -112,6 +162,26 @@ def clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Address(NamedTuple):
+    """Where to listen, and which setting says so."""
+
+    setting: str
+    host: str
+    port: int
+
+    def refused(self, error: OSError) -> SettingsError:
+        """Say why that is not possible."""
+        place = f"{self.host}:{self.port}"
+        return SettingsError(f"{self.setting}: cannot listen on {place}: {error.strerror}")
+
+
+def _addresses(settings: Settings) -> Sequence[Address]:
+    """Name the addresses to listen on; where there are two, the first is for strangers."""
+    first = Address("port", settings.host, settings.port)
+    second = Address("admin_port", settings.admin_host, settings.admin_port)
+    return (first, second) if settings.admin_port else (first,)
+
+
 async def listening(
     http: web.Application, settings: Settings, stack: AsyncExitStack, *, is_shared: bool = False
 ) -> int:
@@ -119,33 +189,72 @@ async def listening(
     Serve until *stack* is closed; then requests in flight are answered first.
 
     Args:
-        is_shared: Other processes listen on the port as well.
+        is_shared: Other processes listen on the ports as well.
 
     Returns:
         The port, which the setting may have left to the system.
 
     Raises:
-        SettingsError: The address is in use, or not this machine's.
+        SettingsError: An address is in use, or not this machine's.
     """
+    addresses = _addresses(settings)
+    _allow_descriptors(settings.max_connections * len(addresses) + _OTHER_DESCRIPTORS)
+    served = (http,) if len(addresses) == 1 else (create_public_app(http), http)
+    ports = [
+        await _listening(each, address, settings, stack, is_shared=is_shared)
+        for each, address in zip(served, addresses, strict=True)
+    ]
+    return ports[0]
+
+
+async def _listening(
+    http: web.Application,
+    address: Address,
+    settings: Settings,
+    stack: AsyncExitStack,
+    *,
+    is_shared: bool,
+) -> int:
     runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
     await runner.setup()
+    telemetry.READY.read = http[keys.IS_READY]
+    telemetry.CONNECTIONS.read = lambda: len(runner.server.connections) if runner.server else 0
     stack.push_async_callback(runner.cleanup)
+    # Each has its own, or strangers could keep operators out.
+    connections = Connections.of(settings)
     try:
-        server = await listen(runner, settings.host, settings.port, is_shared=is_shared)
+        server = await listen(runner, connections, address.host, address.port, is_shared=is_shared)
     except OSError as error:
-        raise _refused(settings, error) from None
+        raise address.refused(error) from None
     stack.callback(server.close)
     port: int = server.sockets[0].getsockname()[1]
     return port
 
 
+def _allow_descriptors(wanted: int) -> None:
+    """Let the process have as many files and sockets open, as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 async def reserved_port(settings: Settings, stack: AsyncExitStack) -> int:
     """
-    Keep the port for processes that will share it, until *stack* is closed.
+    Keep the ports for processes that will share them, until *stack* is closed.
+
+    Returns:
+        The first, which the setting may have left to the system.
 
     Raises:
-        SettingsError: Somebody else listens on it, or the address is not this machine's.
+        SettingsError: Somebody else listens on one, or an address is not this machine's.
     """
+    ports = [await _reserved(address, stack) for address in _addresses(settings)]
+    return ports[0]
+
+
+async def _reserved(address: Address, stack: AsyncExitStack) -> int:
     attempts = AsyncRetrying(
         wait=wait_fixed(0.1),
         stop=stop_after_delay(_HANDOVER_S),
@@ -153,17 +262,17 @@ async def reserved_port(settings: Settings, stack: AsyncExitStack) -> int:
         reraise=True,
     )
     try:
-        reservation: socket.socket = await attempts(_reservation, settings)
+        reservation: socket.socket = await attempts(_reservation, address)
     except OSError as error:
-        raise _refused(settings, error) from None
+        raise address.refused(error) from None
     stack.callback(reservation.close)
     port: int = reservation.getsockname()[1]
     return port
 
 
-async def _reservation(settings: Settings) -> socket.socket:
+async def _reservation(at: Address) -> socket.socket:
     family, _, _, _, address = socket.getaddrinfo(
-        settings.host or None, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        at.host or None, at.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]
     # Whoever shares a port cannot see strangers on it, and would take turns with them.
     with socket.socket(family) as probe:
@@ -173,10 +282,3 @@ async def _reservation(settings: Settings) -> socket.socket:
     reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     reservation.bind(address)
     return reservation
-
-
-def _refused(settings: Settings, error: OSError) -> SettingsError:
-    """Say which address cannot be listened on."""
-    return SettingsError(
-        f"port: cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-    )

@@ -22,6 +22,7 @@ class Topic(StrEnum):
     DEFINITIONS = "flagstream.definitions"
     DEFINITION_CHANGES = "flagstream.definition-changes"
     DEAD_LETTERS = "flagstream.dead-letters"
+    INGESTION_WARNINGS = "flagstream.ingestion-warnings"
 
 
 class Table(StrEnum):

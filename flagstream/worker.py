@@ -10,24 +10,29 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import faust
-from pydantic import SecretStr
 
+import flagstream
 from flagstream import telemetry
 from flagstream.agents import Folding, register
 from flagstream.agents.folding import FoldProgress
 from flagstream.api import create_app, create_health_app
 from flagstream.banner import banner, worker_banner
+from flagstream.checkpoints import lending
 from flagstream.errors import UnavailableError
 from flagstream.expiry import forget_for_ever
-from flagstream.keys import default_project
+from flagstream.keys import operator_key, project_token
+from flagstream.management import take_over_kept_secret
 from flagstream.ports import Append, Position, RecordSink, TopicPartition
-from flagstream.processes import Feed, Supervisor, WorkerSide
-from flagstream.serving import clock_ms, listening, reserved_port, run, services, settle
+from flagstream.processes import WORKER, Feed, Supervisor, WorkerSide
+from flagstream.serving import Log, clock_ms, listening, reserved_port, run, services, settle
 from flagstream.settings import Settings
 from flagstream.topics import APP_ID, Table
+from flagstream.tracing import CarryingSink, Tracing, exporting
 from flagstream.transport.opening import OpenLog, opened
 from flagstream.views import FollowedViews, Peers, ReadSide, SeenEvents, Watermarks, open_store
 from flagstream.watchdog import Watchdog
+
+logger = logging.getLogger(__name__)
 
 _DAY_S = 86_400
 _FORGET_INTERVAL_S = 3_600
@@ -40,17 +45,22 @@ def serve(settings: Settings) -> None:
     Raises:
         FlagstreamError: The start is not possible; the message says what to do.
     """
-    if settings.log_level != "debug":
-        # Faust tells every step of every service.
-        for name in ("faust", "mode", "aiokafka", "flagstream.transport"):
-            logging.getLogger(name).setLevel(logging.WARNING)
-    run(settings, lambda stop: _serve(settings, stop))
+    run(settings, lambda stop: _serve(settings, stop), _name(settings))
+
+
+def _name(settings: Settings) -> str:
+    """Name this process, as one of several."""
+    return WORKER if settings.api_processes else settings.role
 
 
 async def _serve(settings: Settings, stop: asyncio.Event) -> None:
     async with running(settings) as node:
-        sys.stdout.write(_banner(settings, node.port) + "\n")
-        sys.stdout.flush()
+        if settings.log_format == "text":
+            sys.stdout.write(_banner(settings, node.port) + "\n")
+            sys.stdout.flush()
+        else:
+            facts = {"port": node.port, "role": settings.role, "version": flagstream.__version__}
+            logger.info("Ready", extra=facts)
         settle()
         await node.wait(stop)
 
@@ -72,7 +82,7 @@ def _watched(settings: Settings, log: OpenLog, app: faust.App, stack: AsyncExitS
 def _banner(settings: Settings, port: int) -> str:
     if settings.role == "worker":
         return worker_banner(settings, port)
-    return banner(settings, default_project(settings).token, port)
+    return banner(settings, project_token(settings), port)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +110,8 @@ class Node:
             return
         await self.app.wait(stop.wait())
         if self.app.crashed:
-            raise UnavailableError(f"An agent ended: {self.app.crash_reason!r}")
+            reason = type(self.app.crash_reason).__name__  # its words may quote a record
+            raise UnavailableError(f"An agent ended: {reason}")
 
 
 @asynccontextmanager
@@ -113,21 +124,40 @@ async def running(settings: Settings) -> AsyncIterator[Node]:
     """
     async with AsyncExitStack() as stack:
         log = await stack.enter_async_context(opened(settings))
+        _show(settings, log)
+        tracing = await stack.enter_async_context(exporting(settings, _name(settings)))
+        if tracing is not None and log.checkpoint is not None:
+            log = replace(log, sink=CarryingSink(log.sink, tracing))
+        if log.checkpoint is not None:
+            await stack.enter_async_context(lending(settings.data_dir, log.checkpoint))
         if settings.role == "worker":
-            yield await _start_worker(settings, log, stack)
-        elif settings.api_processes:
-            yield await _start_processes(settings, log, stack)
+            yield await _start_worker(settings, log, stack, tracing)
+            return
+        settings = settings.model_copy(update={"project_token": project_token(settings)})
+        await take_over_kept_secret(settings, log.sink, clock_ms)
+        if settings.api_processes:
+            yield await _start_processes(settings, log, stack, tracing)
         else:
-            yield await _start_api(settings, log, stack)
+            yield await _start_api(settings, log, stack, tracing)
 
 
-async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+def _show(settings: Settings, log: OpenLog) -> None:
+    telemetry.INFO.info({"version": flagstream.__version__, "role": settings.role})
+    telemetry.show_disk(settings.data_dir)
+    telemetry.LOG_BYTES.read = log.topic_bytes
+    if log.is_writable is not None:
+        telemetry.LOG_WRITABLE.read = log.is_writable
+
+
+async def _start_worker(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
+) -> Node:
     progress = Watermarks.of(settings)
     await _begin(progress, log)
     # It has no views that could be behind.
     peers = asyncio.create_task(Peers(log.reader, progress, lambda *_: True).run(), name="peers")
     stack.callback(peers.cancel)
-    app = _faust_app(settings, log, progress)
+    app = _faust_app(settings, log, progress, tracing)
     watchdog = _watched(settings, log, app, stack)
     health = create_health_app(lambda: bool(app.tables.actives_ready), watchdog.is_alive)
     port = await listening(health, settings, stack)
@@ -136,17 +166,27 @@ async def _start_worker(settings: Settings, log: OpenLog, stack: AsyncExitStack)
     return Node(port=port, app=app)
 
 
-async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+async def _start_api(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
+) -> Node:
     reads = await ReadSide.open(settings, log.reader)
+    telemetry.VIEW_AGE.read = lambda: reads.view_age_s
     stack.push_async_callback(reads.stop)
     seen = await _seen_events(settings, log, stack)
     await _begin(reads.progress, log)
     await reads.start()
-    app = _faust_app(settings, log, reads.progress) if settings.role == "all" else None
+    app = _faust_app(settings, log, reads.progress, tracing) if settings.role == "all" else None
     sink = _TrackedSink(log.sink, reads.progress)
     served = services(
-        settings, reads, lambda: reads.is_ready and reads.progress.is_open, sink, log.reader, seen
+        settings,
+        reads,
+        lambda: reads.is_ready and reads.progress.is_open,
+        Log(sink, log.reader),
+        seen,
+        operator_key=stack.enter_context(operator_key(settings)),
     )
+    if tracing is not None:
+        served = replace(served, traced=tracing.handler)
     if app is not None and settings.broker_url:
         served = replace(served, is_alive=_watched(settings, log, app, stack).is_alive)
     port = await listening(create_app(served), settings, stack)
@@ -164,22 +204,27 @@ async def _start_api(settings: Settings, log: OpenLog, stack: AsyncExitStack) ->
     return Node(port=port, app=app)
 
 
-async def _start_processes(settings: Settings, log: OpenLog, stack: AsyncExitStack) -> Node:
+async def _start_processes(
+    settings: Settings, log: OpenLog, stack: AsyncExitStack, tracing: Tracing | None
+) -> Node:
     store = await open_store(settings)
     seen = await _seen_events(settings, log, stack)
     progress = Watermarks.of(settings)
     feed = Feed(progress, lambda: views.is_ready and progress.is_open)
     views = FollowedViews(settings, progress, log.reader, store, feed.changed)
+    telemetry.VIEW_AGE.read = lambda: views.view_age_s
+    telemetry.READY.read = feed.may_open
     stack.push_async_callback(views.stop)
     # Only now: whoever still answers for a worker that was killed ends once the views are opened.
     port = await reserved_port(settings, stack)
     await _begin(progress, log)
     await views.start()
     side = WorkerSide(log.sink, log.reader, feed)
-    processes = Supervisor(_shared(settings, port), side, feed)
+    key = stack.enter_context(operator_key(settings))
+    processes = Supervisor(settings.model_copy(update={"port": port}), key, side, feed)
     stack.push_async_callback(processes.stop)
     processes.start()
-    app = _faust_app(settings, log, feed)
+    app = _faust_app(settings, log, feed, tracing)
     stack.push_async_callback(app.stop)
     await app.start()
     await views.ready()
@@ -202,13 +247,6 @@ async def _seen_events(settings: Settings, log: OpenLog, stack: AsyncExitStack) 
     stack.push_async_callback(seen.stop)
     seen.start()
     return seen
-
-
-def _shared(settings: Settings, port: int) -> Settings:
-    """Settle what each process would otherwise find out for itself."""
-    project = default_project(settings)
-    keys = {"project_token": project.token, "secret_key": SecretStr(project.secret_key)}
-    return settings.model_copy(update={"port": port, **keys})
 
 
 async def _begin(progress: Watermarks, log: OpenLog) -> None:
@@ -246,7 +284,9 @@ async def _drain(settings: Settings, progress: Watermarks, log: OpenLog) -> None
             await _backlog_folded(progress, log)
 
 
-def _faust_app(settings: Settings, log: OpenLog, progress: FoldProgress) -> faust.App:
+def _faust_app(
+    settings: Settings, log: OpenLog, progress: FoldProgress, tracing: Tracing | None
+) -> faust.App:
     app = faust.App(
         APP_ID,
         datadir=settings.data_dir.absolute() / "tables",
@@ -258,7 +298,8 @@ def _faust_app(settings: Settings, log: OpenLog, progress: FoldProgress) -> faus
         epoch=log.epoch,
         progress=progress,
         dead_letters=log.sink,
-        on_dead=lambda table: telemetry.DEAD_LETTERS.labels(table.value).inc(),
+        on_dead=lambda table: telemetry.DEAD_LETTERS.count(table.value),
+        traced=None if tracing is None else tracing.fold,
     )
     for table in Table:
         register(app, table, folding)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -13,6 +13,7 @@ from faust.types import StreamT
 from faust.types.tuples import Message
 from tenacity import before_sleep_log, retry, wait_fixed
 
+from flagstream import telemetry
 from flagstream.ports import Append, RecordSink
 from flagstream.state.dead_letters import DeadLetter
 from flagstream.state.merge import REDUCERS, Reducer
@@ -28,6 +29,9 @@ _SLICE_S = 0.0005
 _until_storage_takes_it = retry(
     wait=wait_fixed(0.5), before_sleep=before_sleep_log(logger, logging.ERROR)
 )
+
+
+FoldMessage = Callable[..., Awaitable[None]]
 
 
 class FoldProgress(Protocol):
@@ -54,6 +58,7 @@ class Folding:
         epoch: Of a source topic: how often it was created anew.
         dead_letters: Where records go that cannot be folded.
         on_dead: Called with the table of each of them, to be counted.
+        traced: Makes what folds a record tell of it, where that is wanted.
     """
 
     partitions: int
@@ -61,6 +66,7 @@ class Folding:
     progress: FoldProgress
     dead_letters: RecordSink
     on_dead: Callable[[Table], None]
+    traced: Callable[[FoldMessage], FoldMessage] | None = None
 
 
 def register(app: faust.App, table: Table, folding: Folding) -> None:
@@ -72,12 +78,13 @@ def register(app: faust.App, table: Table, folding: Folding) -> None:
     # Recovery joins as the fold does: everybody merges, nobody replaces.
     options = {"join": REDUCERS[table].join}
     states = app.Table(table.value, changelog_topic=changelog, options=options, **raw)
+    fold_message = folding.traced(_fold_message) if folding.traced else _fold_message
 
     @app.agent(source, name=table.value)
     async def fold_records(stream: StreamT[bytes]) -> None:
         slice_end = 0.0
         async for event in stream.events():
-            await _fold_message(event.message, table, states, folding)
+            await fold_message(event.message, table, states, folding)
             if perf_counter() > slice_end:
                 # A backlog would otherwise be folded in one go, and requests would wait for it.
                 await asyncio.sleep(0)
@@ -102,6 +109,7 @@ async def _fold_message(message: Message, table: Table, states: Any, folding: Fo
         )
         await bury(letter, folding.dead_letters)
         folding.on_dead(table)
+    telemetry.folded(table)
     folding.progress.folded(
         message.topic,
         message.partition,

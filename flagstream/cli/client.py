@@ -3,6 +3,8 @@
 import http.client
 import json
 from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from time import sleep
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote as quote_path
@@ -10,9 +12,11 @@ from urllib.parse import urlencode
 from urllib.request import Request, urlopen
 
 from flagstream.errors import FlagstreamError, quote
+from flagstream.state.access import Scope
 from flagstream.state.definitions import Kind
 
 _TIMEOUT_S = 30
+_MAX_WAIT_S = 60
 _PAGE = 1_000
 _PATHS = {Kind.FLAG: "feature_flags", Kind.COHORT: "cohorts"}
 Document = dict[str, Any]
@@ -22,43 +26,72 @@ class ServerError(FlagstreamError):
     """The server refused a request or was not reached; the message says which and why."""
 
 
-class Client:
-    """A holder of a secret key who talks to a server."""
+class _LimitedError(Exception):
+    """
+    The project has used up its rate, which many changes in a row do.
 
-    def __init__(self, url: str, secret_key: str) -> None:
+    Attributes:
+        wait_s: After which it has not.
+    """
+
+    def __init__(self, error: HTTPError) -> None:
+        wait = error.headers.get("Retry-After") or ""
+        self.wait_s = min(int(wait) if wait.isdecimal() else 1, _MAX_WAIT_S)
+
+
+class Client:
+    """A holder of a secret key who talks to a server about one project, and the operator of all."""
+
+    def __init__(self, url: str, secret_key: str, project: int | None = None) -> None:
         if not url.startswith(("http://", "https://")):
             raise ServerError(f"--url: expected http://HOST:PORT, got {quote(url)}")
         self._url = url.rstrip("/")
         self._secret_key = secret_key
+        self._project = "@current" if project is None else str(project)
 
     def flags(self) -> Iterator[Document]:
         """Read all flags that are not deleted."""
-        return self._rows(_PATHS[Kind.FLAG])
+        return self._rows(Kind.FLAG)
 
     def cohorts(self) -> Iterator[Document]:
-        """Read all cohorts that are not deleted; static ones with their members."""
-        for row in self._rows(_PATHS[Kind.COHORT]):
-            yield self._request("GET", f"cohorts/{row['id']}/") if row["is_static"] else row
+        """
+        Read all cohorts that are not deleted; static ones with their members.
+
+        Raises:
+            ServerError: The key is not told the members.
+        """
+        for row in self._rows(Kind.COHORT):
+            yield self._with_members(row["id"]) if row["is_static"] else row
+
+    def _with_members(self, cohort_id: int) -> Document:
+        row = self._request("GET", f"cohorts/{cohort_id}/")
+        if "members" not in row:
+            raise ServerError(
+                f"{self._url} tells the members of cohort {cohort_id} to keys with the scope "
+                f"{Scope.FLAGS_WRITE}, which this one lacks"
+            )
+        return row
 
     def schedules(self, flag: str | None) -> Iterator[Document]:
         """Read what is to come, the newest first; of a flag also what came or was ended."""
-        return self._rows("schedules" if flag is None else _schedules(flag))
+        return self._pages(f"{'schedules' if flag is None else _schedules(flag)}/")
 
     def add_schedule(self, flag: str, body: Mapping[str, Any]) -> Document:
         """Plan changes of a flag."""
-        planned: Document = self._request("POST", f"{_schedules(flag)}/", body)
-        return planned
+        return self._request("POST", f"{_schedules(flag)}/", body)
 
     def end_schedule(self, flag: str, schedule_id: str, action: str) -> Document:
         """Stop, revert or resume a schedule."""
         path = f"{_schedules(flag)}/{quote_path(schedule_id, safe='')}/{action}/"
-        ended: Document = self._request("POST", path)
-        return ended
+        return self._request("POST", path)
 
-    def _rows(self, path: str) -> Iterator[Document]:
+    def _rows(self, kind: Kind) -> Iterator[Document]:
+        return self._pages(f"{_PATHS[kind]}/")
+
+    def _pages(self, path: str) -> Iterator[Document]:
         query: Document = {"limit": _PAGE, "offset": 0}
         while True:
-            page = self._request("GET", f"{path}/?{urlencode(query)}")
+            page = self._request("GET", f"{path}?{urlencode(query)}")
             yield from page["results"]
             if page["next"] is None:
                 return
@@ -66,12 +99,11 @@ class Client:
 
     def project(self) -> Document:
         """Read the project's settings."""
-        project: Document = self._request("GET", "")
-        return project
+        return self._request("GET", "")
 
     def group_types(self) -> Mapping[str, int]:
         """Read the indexes of the group types by their names."""
-        types = self._request("GET", "groups_types/")
+        types: Any = self._request("GET", "groups_types/")
         return {each["group_type"]: each["group_type_index"] for each in types}
 
     def add_group_type(self, name: str) -> int:
@@ -103,9 +135,56 @@ class Client:
         replayed: int = self._request("POST", "dead_letters/replay/", {"ids": ids})["replayed"]
         return replayed
 
-    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def warnings(self) -> Iterator[Document]:
+        """Read what was cut, dropped or refused of what clients sent, the last seen first."""
+        return self._pages("ingestion_warnings/")
+
+    def secret_keys(self) -> Iterator[Document]:
+        """Read all secret keys, the newest first."""
+        return self._pages("keys/")
+
+    def create_key(self, body: Mapping[str, Any]) -> Document:
+        """Make a secret key; the answer alone has it whole."""
+        return self._request("POST", "keys/", body)
+
+    def rotate_key(self, key_id: str, overlap_s: float) -> Document:
+        """Make a key like another one, likewise."""
+        return self._request("POST", f"keys/{quote_path(key_id)}/rotate/", {"overlap_s": overlap_s})
+
+    def revoke_key(self, key_id: str) -> None:
+        """End a key."""
+        self._request("DELETE", f"keys/{quote_path(key_id)}/")
+
+    def projects(self) -> Iterator[Document]:
+        """Read all projects that the key opens."""
+        yield from self._send("GET", "/api/projects/?limit=1000")["results"]
+
+    def create_project(self, body: Mapping[str, Any]) -> Document:
+        """Add a project."""
+        return self._send("POST", "/api/projects/", body)
+
+    def archive_project(self, project_id: int, *, is_archived: bool) -> None:
+        """Refuse the tokens and keys of a project, or take them again."""
+        action = "archive" if is_archived else "unarchive"
+        self._send("POST", f"/api/projects/{project_id}/{action}/")
+
+    def rotate_token(self, overlap_s: float) -> Document:
+        """Give the project another public token."""
+        return self._request("POST", "token/rotate/", {"overlap_s": overlap_s})
+
+    def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+        return self._send(method, f"/api/projects/{self._project}/{path}", body)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
+        while True:
+            try:
+                return self._answer(method, path, body)
+            except _LimitedError as error:
+                sleep(error.wait_s)
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> Document:
         request = Request(  # noqa: S310 -- the constructor allows only HTTP
-            f"{self._url}/api/projects/@current/{path}",
+            f"{self._url}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
             headers={
@@ -115,8 +194,10 @@ class Client:
         )
         try:
             with urlopen(request, timeout=_TIMEOUT_S) as response:  # noqa: S310 -- as above
-                document = json.load(response)
+                document: Document = json.load(response)
         except HTTPError as error:
+            if error.code == HTTPStatus.TOO_MANY_REQUESTS:
+                raise _LimitedError(error) from None
             raise ServerError(f"{self._url} answered {error.code}: {_detail(error)}") from None
         except (URLError, OSError, http.client.HTTPException, ValueError) as error:
             reason = getattr(error, "reason", error)

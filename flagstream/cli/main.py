@@ -7,8 +7,9 @@ import click
 import flagstream
 from flagstream.errors import FlagstreamError
 
+from .access import keys, projects
 from .flags import apply, check, export
-from .operations import dead_letters, serve, topics, verify
+from .operations import backup, dead_letters, restore, serve, topics, verify, warnings
 from .schedules import schedule
 
 
@@ -28,5 +29,8 @@ def main() -> None:
     """Feature flags and group state for B2B products, fed by the event stream."""
 
 
-for _command in (serve, apply, export, check, schedule, verify, dead_letters, topics):
+for _command in (
+    *(serve, apply, export, check, schedule, keys, projects),
+    *(verify, backup, restore, dead_letters, warnings, topics),
+):
     main.add_command(_command)

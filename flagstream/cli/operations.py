@@ -1,4 +1,4 @@
-"""``serve``, ``verify``, ``dead-letters``, ``topics``: running a server and looking after it."""
+"""Running a server and looking after it: ``serve``, ``verify``, ``dead-letters`` and others."""
 
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from .options import (
     read_settings,
     storage_options,
 )
+
+_SHOWN_SAMPLES = 3
 
 
 @click.command(
@@ -68,6 +70,49 @@ def verify(config: Path | None, **options: Any) -> None:
     click.echo("Log, tables and views are equal.")
 
 
+@click.command(epilog=example("flagstream backup /backups/monday --data /var/lib/flagstream"))
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@storage_options
+@broker_option
+@click.option(
+    "--max-megabytes-per-s",
+    type=click.FloatRange(min=0, min_open=True),
+    default=50,
+    show_default=True,
+    help="How fast it is written.",
+)
+def backup(
+    directory: Path, config: Path | None, max_megabytes_per_s: float, **options: Any
+) -> None:
+    """
+    Copy all that a running server has acknowledged into DIRECTORY.
+
+    On the server's machine, by a user who may open its data directory. DIRECTORY is made, or is
+    empty; it holds what is secret.
+    """
+    settings = read_settings(config, **options)
+    from flagstream import backup as backups  # noqa: PLC0415 -- as above
+
+    manifest = backups.back_up(settings, directory, max_bytes_per_s=max_megabytes_per_s * 1e6)
+    click.echo(f"{directory}: {manifest.bytes:,} bytes, as of {manifest.created_at}")
+
+
+@click.command(epilog=example("flagstream restore /backups/monday --data /var/lib/flagstream"))
+@click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@storage_options
+def restore(directory: Path, config: Path | None, **options: Any) -> None:
+    """
+    Make a data directory of the backup in DIRECTORY, for a server that is not running.
+
+    The data directory is made, or is empty. A damaged backup is refused, and nothing is restored.
+    """
+    settings = read_settings(config, **options)
+    from flagstream import backup as backups  # noqa: PLC0415 -- as above
+
+    manifest = backups.restore(directory, settings.data_dir)
+    click.echo(f"{settings.data_dir}: restored as of {manifest.created_at}")
+
+
 @click.group(epilog=example("flagstream dead-letters list"))
 def dead_letters() -> None:
     """Look after records of the log that could not be folded."""
@@ -87,6 +132,26 @@ def list_dead_letters(**options: Any) -> None:
 def replay_dead_letters(ids: tuple[str, ...], **options: Any) -> None:
     """Fold the dead letters IDS of a running server once more."""
     click.echo(f"{make_client(**options).replay(list(ids))} replayed")
+
+
+@click.command(epilog=example("flagstream warnings --project 1"))
+@client_options
+def warnings(**options: Any) -> None:
+    """
+    Print what a running server cut, dropped or refused of what clients sent, and what to do.
+
+    Each kind is a line: kind, what became of it, how often in a day, when last; then what to do,
+    and the newest samples.
+    """
+    for each in make_client(**options).warnings():
+        facts = (each["kind"], each["outcome"], str(each["count_24h"]), each["last_seen"])
+        click.echo("\t".join(facts))
+        click.echo(f"  {each['what_to_do']}")
+        for sample in each["samples"][:_SHOWN_SAMPLES]:
+            whose = f" ({sample['event']} of {sample['distinct_id']})" if sample["event"] else ""
+            click.echo(
+                f"  - {sample['field']}: expected {sample['expected']}, got {sample['got']}{whose}"
+            )
 
 
 @click.group(epilog=example("flagstream topics migrate --broker kafka://HOST:9092 --partitions 8"))

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from flagstream.banner import server_url
+from flagstream.banner import admin_url
 from flagstream.errors import SettingsError
 from flagstream.keys import read_secret_key
 from flagstream.settings import Settings, load_settings
@@ -58,7 +58,12 @@ client_options = _together(
     click.option(
         "--key",
         "secret_key",
-        help="Secret key.  [default: $FLAGSTREAM_SECRET_KEY, or the one in the data directory]",
+        help="Secret key.  [default: $FLAGSTREAM_SECRET_KEY, or that of the server that runs here]",
+    ),
+    click.option(
+        "--project",
+        type=click.IntRange(min=1),
+        help="Number of the project.  [default: that of the key]",
     ),
 )
 
@@ -83,7 +88,9 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: {error}") from None
 
 
-def make_client(config: Path | None, *, url: str | None, **options: Any) -> Client:
+def make_client(
+    config: Path | None, *, url: str | None, project: int | None = None, **options: Any
+) -> Client:
     """
     Make a client of the server at *url*, or of the one that the settings describe.
 
@@ -91,4 +98,4 @@ def make_client(config: Path | None, *, url: str | None, **options: Any) -> Clie
         SettingsError: A setting is wrong, or there is no secret key.
     """
     settings = read_settings(config, **options)
-    return Client(url or server_url(settings, settings.port), read_secret_key(settings))
+    return Client(url or admin_url(settings, settings.port), read_secret_key(settings), project)

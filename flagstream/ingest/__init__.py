@@ -6,7 +6,7 @@ shows already is left out, unless something is in flight that could change that.
 """
 
 from .continuity import Continuity
+from .planner import Planner
 from .service import Ingest, Ingested
-from .warnings import WarningSamples
 
-__all__ = ["Continuity", "Ingest", "Ingested", "WarningSamples"]
+__all__ = ["Continuity", "Ingest", "Ingested", "Planner"]

@@ -1,27 +1,24 @@
 """What an event becomes for group types and groups."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
+from flagstream.errors import quote
 from flagstream.state.group_types import MAX_TYPES, GroupTypeClaim
 from flagstream.state.groups import GroupUpdate
 from flagstream.topics import Topic
-from flagstream.wire import GroupChange
+from flagstream.warning_kinds import WarningKind
+from flagstream.wire import EventLimits, GroupChange, Loss
 
 from .batch import Batch
 from .equality import holds
 from .in_flight import Mark
+from .room import Stored, fitting
 
 
 class GroupTypes:
-    """
-    Knows which types of a project have an index, or are about to get one.
+    """Knows which types of a project have an index, or are about to get one."""
 
-    Args:
-        refuse: Called with the project's id, a type that comes too late, and the time.
-    """
-
-    def __init__(self, refuse: Callable[[int, str, int], None]) -> None:
-        self._refuse = refuse
+    def __init__(self) -> None:
         self._claimed: dict[int, set[str]] = {}
 
     def is_accepted(self, batch: Batch, group_type: str, time_ms: int) -> bool:
@@ -35,7 +32,6 @@ class GroupTypes:
             return True
         claimed = self._still_claimed(batch, key)
         if group_type not in claimed and len(known.types) + len(claimed) >= MAX_TYPES:
-            self._refuse(batch.project_id, group_type, time_ms)
             return False
         batch.add(mark, key, GroupTypeClaim(group_type=group_type, time_ms=time_ms))
         claimed.add(group_type)
@@ -52,22 +48,56 @@ class GroupTypes:
         return claimed
 
 
-def plan_group_change(batch: Batch, change: GroupChange, time_ms: int, uuid: str | None) -> None:
-    """Plan what a group's properties become."""
+def refused_type(group_type: str) -> Loss:
+    """Describe a type that came when all indexes were given."""
+    expected, got = f"at most {MAX_TYPES} group types", f"another: {quote(group_type)}"
+    return Loss(WarningKind.GROUP_TYPE_REFUSED, "groups", expected, got)
+
+
+def plan_group_change(
+    batch: Batch,
+    change: GroupChange,
+    time_ms: int,
+    limits: EventLimits,
+    uuid: str | None,
+) -> Loss | None:
+    """
+    Plan what a group's properties become.
+
+    Returns:
+        What of an event's change is left out, as the group has no room for it. A change without an
+        event (*uuid* is None) is then left out as a whole.
+    """
     key = batch.key(change.group_type, change.group_key)
     mark = Mark(Topic.GROUP_UPDATES, key)
     if batch.flight(mark) is None:
         known = batch.view.group_properties(batch.project_id, change.group_type, change.group_key)
         if known is not None and holds(known, change):
-            return
+            return None
+    set_, set_once, loss = fitting(_stored(batch, change), change.set, change.set_once, limits)
+    if loss is not None and uuid is None:
+        return loss
     update = GroupUpdate(
         time_ms=time_ms,
         uuid=uuid,
-        set=dict(change.set),
-        set_once=dict(change.set_once),
+        set=dict(set_),
+        set_once=dict(set_once),
         unset=list(change.unset),
     )
     batch.add(mark, key, update)
+    return loss
+
+
+def _stored(batch: Batch, change: GroupChange) -> Stored:
+    place = (batch.project_id, change.group_type, change.group_key)
+    state, properties = batch.view.group(*place), batch.view.group_properties(*place)
+    names = 0 if state is None else len(state.properties.keys() | state.once.keys())
+    return Stored(
+        properties=properties or {},
+        names=names,
+        kind=WarningKind.GROUP_TOO_LARGE,
+        field="properties.$group_set",
+    )
 
 
 def plan_first_sights(batch: Batch, groups: Mapping[str, str], time_ms: int) -> None:

@@ -1,17 +1,22 @@
 """What an event becomes for the person behind its distinct id."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
+
+from msgspec import structs
 
 from flagstream.state.identity import path_to_root
 from flagstream.state.persons import PersonUpdate
 from flagstream.topics import Topic
-from flagstream.wire import Merge, MergeRule, PersonChange
+from flagstream.warning_kinds import WarningKind
+from flagstream.wire import CapturedEvent, EventLimits, Loss, Merge, MergeRule, PersonChange
 
 from .batch import Batch
 from .equality import holds
 from .in_flight import Mark
+from .room import Stored, fitting
 
 _MAX_SEEN = 20_000
 
@@ -60,14 +65,16 @@ class FirstSights:
 
 
 def plan_person_change(
-    batch: Batch, distinct_id: str, change: PersonChange, uuid: str, time_ms: int
-) -> Merge | None:
+    batch: Batch, event: CapturedEvent, change: PersonChange, time_ms: int, limits: EventLimits
+) -> Sequence[Loss]:
     """
     Plan what a person becomes, and a merge with another.
 
     Returns:
-        The merge where it is refused, because both persons are identified.
+        What is left out: the merge where both persons are identified, properties where the person
+        has no room for them.
     """
+    distinct_id, uuid = event.distinct_id, event.uuid
     root, merge = _root(batch, distinct_id), change.merge
     merged = _Merged(root) if merge is None else _merged(batch, root, merge)
     root, other, is_firm, refused = merged
@@ -84,9 +91,31 @@ def plan_person_change(
         is_firm=is_firm,
         is_identified=other is not None or _is_login(merge),
     )
+    losses = [] if refused is None else [_refused(refused)]
     if not _is_known(batch, root, update):
+        set_, set_once, loss = fitting(_stored(batch, root), change.set, change.set_once, limits)
+        if loss is not None:
+            losses.append(loss)
+            update = structs.replace(update, set=dict(set_), set_once=dict(set_once))
         _send(batch, root, update)
-    return refused
+    return losses
+
+
+def _refused(merge: Merge) -> Loss:
+    expected = "an id that was not identified"
+    return Loss(WarningKind.MERGE_REFUSED, merge.field, expected, "one that was")
+
+
+def _stored(batch: Batch, root: str) -> Stored:
+    person = batch.view.person(batch.project_id, root)
+    properties = {} if person is None else person.properties
+    # What was removed is not known of persons: the agents refuse what would become too large.
+    return Stored(
+        properties=properties,
+        names=len(properties),
+        kind=WarningKind.PERSON_TOO_LARGE,
+        field="properties.$set",
+    )
 
 
 def _is_login(merge: Merge | None) -> bool:

@@ -1,29 +1,34 @@
 """Which records the events of a request become."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from flagstream.errors import InvalidEventError
+from flagstream.errors import InvalidFieldError
 from flagstream.ports import SeenEvents
 from flagstream.state.events import EventRecord
 from flagstream.state.sessions import SessionUpdate
+from flagstream.warning_kinds import WarningKind
 from flagstream.wire import (
     Captured,
     CapturedEvent,
+    EventLimits,
     GroupChange,
-    Merge,
-    PersonChange,
+    Loss,
+    OverLimitError,
     Rejection,
+    brackets,
+    flattened,
     rejection,
 )
 
 from .batch import Batch
-from .groups import GroupTypes, plan_first_sights, plan_group_change
+from .groups import GroupTypes, plan_first_sights, plan_group_change, refused_type
 from .persons import FirstSights, plan_person_change
 from .retries import Outcome, Retries
 from .sessions import SessionMaps
 
-_MAX_EVENT_BYTES = 900_000
+# An event's record is an object with one of properties.
+_BRACKETS_AROUND = 2
 
 
 @dataclass(slots=True, kw_only=True)
@@ -37,7 +42,7 @@ class Plan:
         repeats: How many of its events came before.
         repeated: Outcomes of the requests that some of these came with.
         rejections: Of the events of which nothing is kept.
-        refused_merges: With the events that are kept, but make no one person of two.
+        losses: What is cut, or left out, of events that are kept.
         maps: The latest map of each session and distinct id.
     """
 
@@ -47,7 +52,7 @@ class Plan:
     repeats: int = 0
     repeated: set[Outcome] = field(default_factory=set)
     rejections: list[Rejection] = field(default_factory=list)
-    refused_merges: list[tuple[CapturedEvent, Merge]] = field(default_factory=list)
+    losses: list[tuple[CapturedEvent, Loss]] = field(default_factory=list)
     maps: dict[tuple[str, str], SessionUpdate] = field(default_factory=dict)
 
 
@@ -60,9 +65,11 @@ class Planner:
     that is in flight.
     """
 
-    def __init__(self, seen: SeenEvents, refuse_type: Callable[[int, str, int], None]) -> None:
+    def __init__(self, seen: SeenEvents, limits: EventLimits) -> None:
         self._seen = seen
-        self._group_types = GroupTypes(refuse_type)
+        self._limits = limits
+        self._most_brackets = limits.property_depth + _BRACKETS_AROUND
+        self._group_types = GroupTypes()
         self._session_maps = SessionMaps()
         self._first_sights = FirstSights()
         self._retries = Retries()
@@ -81,36 +88,46 @@ class Planner:
                 continue
             try:
                 self._plan_event(plan, event)
-            except InvalidEventError as error:
-                sent = {"uuid": event.uuid, "event": event.name}
+            except InvalidFieldError as error:
+                sent = {
+                    "uuid": event.uuid,
+                    "event": event.name,
+                    "distinct_id": event.distinct_id,
+                }
                 plan.rejections.append(rejection(index, sent, error))
         self._session_maps.plan(plan.batch, plan.maps)
 
     def plan_group(
         self, batch: Batch, change: GroupChange, time_ms: int, uuid: str | None = None
-    ) -> bool:
+    ) -> Loss | None:
         """
-        Plan a change of a group; False where its type comes too late.
+        Plan a change of a group.
 
         Args:
             uuid: Of the event that says so, where it is one.
 
-        Raises:
-            OverloadedError: Too many changes are in flight.
-        """
-        is_accepted = self._group_types.is_accepted(batch, change.group_type, time_ms)
-        if is_accepted:
-            plan_group_change(batch, change, time_ms, uuid)
-        return is_accepted
-
-    def plan_type(self, batch: Batch, group_type: str, time_ms: int) -> bool:
-        """
-        Plan an index for a group type; False where it comes too late.
+        Returns:
+            What is left out: all where the type comes too late.
 
         Raises:
             OverloadedError: Too many changes are in flight.
         """
-        return self._group_types.is_accepted(batch, group_type, time_ms)
+        if not self._group_types.is_accepted(batch, change.group_type, time_ms):
+            return refused_type(change.group_type)
+        return plan_group_change(batch, change, time_ms, self._limits, uuid)
+
+    def plan_type(self, batch: Batch, group_type: str, time_ms: int) -> Loss | None:
+        """
+        Plan an index for a group type.
+
+        Returns:
+            Why there is none: it comes too late.
+
+        Raises:
+            OverloadedError: Too many changes are in flight.
+        """
+        is_accepted = self._group_types.is_accepted(batch, group_type, time_ms)
+        return None if is_accepted else refused_type(group_type)
 
     def abandon(self, plan: Plan) -> None:
         """Take a plan back whose records were not appended for certain."""
@@ -129,46 +146,65 @@ class Planner:
         return True
 
     def _plan_event(self, plan: Plan, event: CapturedEvent) -> None:
-        batch = plan.batch
-        batch.add_event(event.distinct_id, _encode(event))
+        batch, value = plan.batch, _encode(event)
+        # As many brackets are needed to be too deep: spares nearly all events the walk.
+        if brackets(value) > self._most_brackets or len(value) > self._limits.event_bytes:
+            event, value = self._bounded(event, value)
+        batch.add_event(event.distinct_id, value)
+        losses = [*event.losses]
         if event.may_repeat:
             plan.uuids.append(event.uuid)
             self._retries.add(batch.project_id, event.uuid, plan.outcome)
         # A time in the future would hold its place against everything that comes until then.
         time_ms = max(0, min(event.time_ms, event.received_ms))
         if event.group is not None:
-            self.plan_group(batch, event.group, time_ms, event.uuid)
+            loss = self.plan_group(batch, event.group, time_ms, event.uuid)
+            if loss is not None:
+                losses.append(loss)
         if event.groups is not None:
-            self._plan_groups(plan, event, event.groups, time_ms)
+            losses += self._plan_groups(plan, event, event.groups, time_ms)
         if event.person is not None:
-            self._plan_person(plan, event, event.person, time_ms)
+            losses += plan_person_change(batch, event, event.person, time_ms, self._limits)
         elif event.makes_person:
             self._first_sights.plan(batch, event.distinct_id, time_ms)
+        plan.losses += [(event, loss) for loss in losses]
 
-    def _plan_person(
-        self, plan: Plan, event: CapturedEvent, change: PersonChange, time_ms: int
-    ) -> None:
-        refused = plan_person_change(plan.batch, event.distinct_id, change, event.uuid, time_ms)
-        if refused is not None:
-            plan.refused_merges.append((event, refused))
+    def _bounded(self, event: CapturedEvent, value: bytes) -> tuple[CapturedEvent, bytes]:
+        """
+        Remove what is nested too deep.
+
+        Raises:
+            OverLimitError: It is too large.
+        """
+        limits = self._limits
+        flat = flattened(event, limits.property_depth)
+        if flat is not event:
+            event, value = flat, _encode(flat)
+        if len(value) > limits.event_bytes:
+            expected, got = f"at most {limits.event_bytes} bytes", f"{len(value)} bytes"
+            raise OverLimitError(Loss(WarningKind.EVENT_TOO_LARGE, "event", expected, got))
+        return event, value
 
     def _plan_groups(
         self, plan: Plan, event: CapturedEvent, named: Mapping[str, str], time_ms: int
-    ) -> None:
+    ) -> Sequence[Loss]:
         batch = plan.batch
-        groups = {
-            group_type: key
-            for group_type, key in named.items()
-            if self._group_types.is_accepted(batch, group_type, time_ms)
-        }
+        groups: dict[str, str] = {}
+        losses: list[Loss] = []
+        for group_type, key in named.items():
+            if self._group_types.is_accepted(batch, group_type, time_ms):
+                groups[group_type] = key
+            else:
+                losses.append(refused_type(group_type))
         plan_first_sights(batch, groups, time_ms)
         if event.session_id is None or not batch.snapshot.settings.remember_active_groups:
-            return
+            return losses
         known = plan.maps.get((event.session_id, event.distinct_id))
         if known is None or known.time_ms <= time_ms:
             plan.maps[event.session_id, event.distinct_id] = SessionUpdate(
                 time_ms=time_ms, distinct_id=event.distinct_id, groups=groups
             )
+        return losses
 
 
 def _is_folded(batch: Batch, event: CapturedEvent) -> bool:
@@ -185,7 +221,7 @@ def _is_folded(batch: Batch, event: CapturedEvent) -> bool:
 
 
 def _encode(event: CapturedEvent) -> bytes:
-    value = EventRecord(
+    return EventRecord(
         uuid=event.uuid,
         event=event.name,
         distinct_id=event.distinct_id,
@@ -195,6 +231,3 @@ def _encode(event: CapturedEvent) -> bytes:
         groups=dict(event.groups or {}),
         properties=dict(event.properties),
     ).to_bytes()
-    if len(value) > _MAX_EVENT_BYTES:
-        raise InvalidEventError("event", f"at most {_MAX_EVENT_BYTES} bytes", len(value))
-    return value

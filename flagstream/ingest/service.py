@@ -1,21 +1,18 @@
 """From captured events to durable records."""
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from flagstream.errors import quote
 from flagstream.ports import (
     Catalog,
     IngestionWarning,
     Position,
     Progress,
     RecordSink,
-    SeenEvents,
     StateView,
     Warnings,
 )
-from flagstream.state.group_types import MAX_TYPES
 from flagstream.telemetry import (
     EVENTS_ACCEPTED,
     EVENTS_REJECTED,
@@ -23,14 +20,18 @@ from flagstream.telemetry import (
     GROUP_TYPES_REFUSED,
     MERGES_REFUSED,
 )
-from flagstream.wire import Captured, GroupChange, Rejection
+from flagstream.warning_kinds import WarningKind
+from flagstream.wire import Captured, GroupChange, Loss, Rejection
 
 from .batch import Batch
 from .in_flight import InFlight
 from .planner import Plan, Planner
 from .retries import settled
 
-_MAX_REFUSED_TYPES = 1_000
+_COUNTERS = {
+    WarningKind.GROUP_TYPE_REFUSED: GROUP_TYPES_REFUSED,
+    WarningKind.MERGE_REFUSED: MERGES_REFUSED,
+}
 
 
 class Ingested(NamedTuple):
@@ -54,11 +55,11 @@ class ChangedGroups(NamedTuple):
 
     Attributes:
         positions: Of the records that the state follows from.
-        refused: Group types that came when all indexes were given; nothing is kept of their groups.
+        refused: Why nothing is kept of some changes, by their places.
     """
 
     positions: Sequence[Position]
-    refused: Collection[str]
+    refused: Mapping[int, Loss]
 
 
 class Ingest:
@@ -72,15 +73,14 @@ class Ingest:
         progress: Progress,
         sink: RecordSink,
         warnings: Warnings,
-        seen: SeenEvents,
+        planner: Planner,
     ) -> None:
         self._view = view
         self._catalog = catalog
         self._sink = sink
         self._warnings = warnings
         self._in_flight = InFlight(progress)
-        self._planner = Planner(seen, self._refuse_type)
-        self._refused_types: dict[tuple[int, str], None] = {}
+        self._planner = planner
 
     async def ingest(self, project_id: int, captured: Captured) -> Ingested:
         """
@@ -96,7 +96,7 @@ class Ingest:
             outcome=asyncio.get_running_loop().create_future(),
         )
         positions = await self._settle(plan, captured)
-        self._report(project_id, plan, captured.received_ms)
+        self._report(project_id, plan)
         count = len(captured.events) + len(captured.rejections)
         EVENTS_ACCEPTED.inc(count - len(plan.rejections))
         EVENTS_REPEATED.inc(plan.repeats)
@@ -117,19 +117,20 @@ class Ingest:
             LogUnavailableError: The log takes no writes now; nothing is acknowledged.
             OverloadedError: Too many changes are in flight.
         """
-        return await self._append(
-            project_id,
-            lambda batch: {
-                change.group_type
-                for change in changes
-                if not self._planner.plan_group(batch, change, time_ms)
-            },
-        )
+
+        def plan(batch: Batch) -> Mapping[int, Loss]:
+            return {
+                place: loss
+                for place, change in enumerate(changes)
+                if (loss := self._planner.plan_group(batch, change, time_ms)) is not None
+            }
+
+        return await self._append(project_id, plan)
 
     async def _append(
-        self, project_id: int, plan: Callable[[Batch], Collection[str]]
+        self, project_id: int, plan: Callable[[Batch], Mapping[int, Loss]]
     ) -> ChangedGroups:
-        """Append what is planned; *plan* tells which group types are refused."""
+        """Append what is planned; *plan* tells what is refused of it."""
         snapshot = self._catalog.project(project_id)
         batch = Batch(project_id, self._view, snapshot, self._in_flight)
         try:
@@ -138,6 +139,8 @@ class Ingest:
         except BaseException:
             batch.fail()
             raise
+        for loss in refused.values():
+            self._warn(project_id, loss)
         return ChangedGroups([*batch.land(positions), *batch.visible_after], refused)
 
     async def add_group_type(self, project_id: int, group_type: str, time_ms: int) -> ChangedGroups:
@@ -148,12 +151,12 @@ class Ingest:
             LogUnavailableError: The log takes no writes now; nothing is acknowledged.
             OverloadedError: Too many changes are in flight.
         """
-        return await self._append(
-            project_id,
-            lambda batch: (
-                () if self._planner.plan_type(batch, group_type, time_ms) else (group_type,)
-            ),
-        )
+
+        def plan(batch: Batch) -> Mapping[int, Loss]:
+            loss = self._planner.plan_type(batch, group_type, time_ms)
+            return {} if loss is None else {0: loss}
+
+        return await self._append(project_id, plan)
 
     async def _settle(self, plan: Plan, captured: Captured) -> Sequence[Position]:
         """Plan and append; whatever happens, whoever waits for the outcome learns it."""
@@ -168,32 +171,16 @@ class Ingest:
         plan.outcome.set_result(changes)
         return changes
 
-    def _report(self, project_id: int, plan: Plan, time_ms: int) -> None:
-        EVENTS_REJECTED.inc(len(plan.rejections))
-        MERGES_REFUSED.inc(len(plan.refused_merges))
+    def _report(self, project_id: int, plan: Plan) -> None:
         for each in plan.rejections:
-            warning = IngestionWarning(
-                time_ms=time_ms, field=each.field, detail=each.detail, event=each.event
-            )
-            self._warnings.add(project_id, warning)
-        for event, merge in plan.refused_merges:
-            detail = f"expected an id that was not identified, got {quote(merge.distinct_id)}"
-            warning = IngestionWarning(
-                time_ms=time_ms,
-                field=merge.field,
-                detail=f"{merge.field}: {detail}",
-                event=quote({"distinct_id": event.distinct_id, "event": event.name}),
-            )
-            self._warnings.add(project_id, warning)
+            EVENTS_REJECTED.count(each.field)
+            self._warn(project_id, each.loss, each.name, each.distinct_id, each.uuid)
+        for event, loss in plan.losses:
+            self._warn(project_id, loss, event.name, event.distinct_id, event.uuid)
 
-    def _refuse_type(self, project_id: int, group_type: str, time_ms: int) -> None:
-        """Count every refusal, but keep one sample of each type: every event may bring one."""
-        GROUP_TYPES_REFUSED.inc()
-        if (project_id, group_type) in self._refused_types:
-            return
-        self._refused_types[project_id, group_type] = None
-        if len(self._refused_types) > _MAX_REFUSED_TYPES:
-            del self._refused_types[next(iter(self._refused_types))]
-        detail = f"groups: expected at most {MAX_TYPES} group types, got another: {group_type!r}"
-        warning = IngestionWarning(time_ms=time_ms, field="groups", detail=detail, event="")
-        self._warnings.add(project_id, warning)
+    def _warn(self, project_id: int, loss: Loss, *event: str | None) -> None:
+        """Count a loss; *event* has the name, the distinct id and the uuid of whose it is."""
+        counter = _COUNTERS.get(loss.kind)
+        if counter is not None:
+            counter.inc()
+        self._warnings.add(project_id, IngestionWarning(*loss, *event))

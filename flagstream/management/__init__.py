@@ -9,13 +9,16 @@ from .cohort_rows import (
     new_cohort_row,
 )
 from .history import Entry, entries
+from .kept_secret import take_over_kept_secret
+from .projects import ProjectManagement
 from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .running import carry_out
 from .schedules import Schedules, find_schedule, flag_row, schedules_of
+from .secret_keys import MadeKey, SecretKeyManagement, key_appends
 from .service import Management, find_cohort, find_flag
 from .stages import previews, status, step_status
-from .writer import Editor, Turn, alone
+from .writer import DefinitionsWriter, Editor, Turn, alone
 
 __all__ = [
     "COHORT_DEFINING",
@@ -23,10 +26,14 @@ __all__ = [
     "DEFINING",
     "NAME",
     "READ_ONLY",
+    "DefinitionsWriter",
     "Editor",
     "Entry",
+    "MadeKey",
     "Management",
+    "ProjectManagement",
     "Schedules",
+    "SecretKeyManagement",
     "Turn",
     "alone",
     "carry_out",
@@ -43,6 +50,7 @@ __all__ = [
     "flag_row",
     "is_name",
     "iso_time",
+    "key_appends",
     "named_cohorts",
     "new_cohort_row",
     "new_row",
@@ -50,4 +58,5 @@ __all__ = [
     "schedules_of",
     "status",
     "step_status",
+    "take_over_kept_secret",
 ]

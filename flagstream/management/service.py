@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, replace
 
 from flagstream.errors import ConflictError, InvalidRequestError, NotFoundError
-from flagstream.ports import Catalog, Progress, ProjectSettings, ProjectSnapshot, RecordSink
+from flagstream.ports import ProjectSettings, ProjectSnapshot
 from flagstream.state.definitions import Kind
 
 from .bodies import Row
@@ -18,7 +18,7 @@ from .group_type_rows import changed_type_row
 from .references import check_cohort, check_flag
 from .rows import changed_row, new_row, restored_row
 from .settings import checked_settings
-from .writer import DefinitionsWriter, Editor, Turn, alone
+from .writer import DefinitionsWriter, Editor
 
 _MAX_FLAGS = 10_000
 _MAX_COHORTS = 1_000
@@ -27,25 +27,9 @@ _MAX_COHORTS = 1_000
 class Management:
     """The service behind the API, the console and the command line."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        sink: RecordSink,
-        progress: Progress,
-        *,
-        clock_ms: Callable[[], int],
-        wait_timeout_s: float,
-        turn: Turn = alone,
-    ) -> None:
+    def __init__(self, writer: DefinitionsWriter, *, clock_ms: Callable[[], int]) -> None:
+        self._writer = writer
         self._clock_ms = clock_ms
-        self._writer = DefinitionsWriter(
-            catalog, sink, progress, turn=turn, clock_ms=clock_ms, wait_timeout_s=wait_timeout_s
-        )
-
-    @property
-    def writer(self) -> DefinitionsWriter:
-        """The only way in which this process writes definitions."""
-        return self._writer
 
     async def create_flag(self, editor: Editor, body: Row) -> Row:
         """

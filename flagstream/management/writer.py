@@ -55,7 +55,7 @@ class DefinitionsWriter:
         sink: RecordSink,
         progress: Progress,
         *,
-        turn: Turn,
+        turn: Turn = alone,
         clock_ms: Callable[[], int],
         wait_timeout_s: float,
     ) -> None:
@@ -96,24 +96,41 @@ class DefinitionsWriter:
             InvalidRequestError: It is too large.
         """
         now_ms = self._clock_ms()
-        update = DefinitionUpdate(time_ms=now_ms, body=dict(body)).to_bytes()
-        if len(update) > _MAX_BODY_BYTES:
+        definition = definition_of(editor.project_id, kind, name, body, now_ms)
+        if len(definition.value) > _MAX_BODY_BYTES:
             raise _too_large(body)
-        change = DefinitionChange(time_ms=now_ms, author=editor.author, body=_remembered(body))
-        place = (editor.project_id, kind, name)
-        # Ordered by time, so that a history reads in the order of its keys.
-        change_key = record_key(*place, change_id or str(uuid7()))
-        positions = await self._sink.append(
-            [
-                Append(Topic.DEFINITION_CHANGES, change_key, change.to_bytes()),
-                Append(Topic.DEFINITIONS, record_key(*place), update),
-            ]
-        )
-        self._latest[editor.project_id] = positions
-        await self._are_visible(positions)
+        change = change_of(editor, kind, name, body, now_ms, change_id=change_id)
+        await self.append(editor.project_id, [change, definition])
+
+    async def append(self, project_id: int, appends: Sequence[Append]) -> bool:
+        """Append what definitions and histories are made of; tells whether it was seen in time."""
+        positions = await self._sink.append(appends)
+        self._latest[project_id] = positions
+        return await self._are_visible(positions)
 
     async def _are_visible(self, positions: Sequence[Position]) -> bool:
         return await self._progress.wait_visible(positions, self._wait_timeout_s)
+
+
+def definition_of(project_id: int, kind: Kind, name: str, body: Row, now_ms: int) -> Append:
+    """Make the record of a definition."""
+    update = DefinitionUpdate(time_ms=now_ms, body=dict(body)).to_bytes()
+    return Append(Topic.DEFINITIONS, record_key(project_id, kind, name), update)
+
+
+def change_of(
+    editor: Editor, kind: Kind, name: str, body: Row, now_ms: int, *, change_id: str | None = None
+) -> Append:
+    """
+    Make the record of a change.
+
+    Args:
+        change_id: One that is new, and later than all others, where it is not given.
+    """
+    change = DefinitionChange(time_ms=now_ms, author=editor.author, body=_remembered(body))
+    # Ordered by time, so that a history reads in the order of its keys.
+    key = record_key(editor.project_id, kind, name, change_id or str(uuid7()))
+    return Append(Topic.DEFINITION_CHANGES, key, change.to_bytes())
 
 
 def _remembered(body: Row) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from .descriptions import (
     Operation,
     Parameter,
     described,
+    needs_key,
     operation_of,
 )
 from .document import ApiDocument
@@ -25,5 +26,6 @@ __all__ = [
     "Parameter",
     "Section",
     "described",
+    "needs_key",
     "operation_of",
 ]

@@ -1,4 +1,4 @@
-"""What an operation says of itself: static, kept beside its handler, and no part of answering."""
+"""What an operation says of itself: static, and kept beside its handler."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Literal, TypeVar
 
 from flagstream.errors import RequestError
+from flagstream.state.access import Scope
 
 JSON = "application/json"
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -14,7 +15,7 @@ Refusals = Sequence[type[RequestError]]
 
 
 class Access(Enum):
-    """What a request authenticates itself with."""
+    """What a request authenticates itself with, where that is no secret key with a scope."""
 
     NOTHING = "nothing"
     PUBLIC_TOKEN = "public token"  # noqa: S105 -- no token
@@ -22,6 +23,14 @@ class Access(Enum):
     BEARER_TOKEN = "bearer token"  # noqa: S105 -- likewise
     """The public token, as a header."""
     SECRET_KEY = "secret key"  # noqa: S105 -- no key
+    """Of the project, whatever its scopes."""
+    OPERATOR = "operator"
+    """The operator's key."""
+
+
+def needs_key(access: Access | Scope) -> bool:
+    """Tell whether a request authenticates itself with a secret key."""
+    return access in (*Scope, Access.SECRET_KEY, Access.OPERATOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,18 +100,24 @@ class Operation:
     summary: str
     text: str
     answers: Sequence[Answer]
-    access: Access
+    access: Access | Scope
     parameters: Sequence[Parameter]
     body: Body | None
     refusals: Refusals
 
+    @property
+    def needed(self) -> str | None:
+        """What the secret key needs, in a word; None where none is asked for."""
+        return _NEEDED.get(self.access) if isinstance(self.access, Access) else self.access.value
 
+
+_NEEDED = {Access.SECRET_KEY: "any", Access.OPERATOR: "operator"}
 _OPERATIONS: dict[Callable[..., Any], Operation] = {}
 
 
 def described(
     *answers: Answer,
-    access: Access = Access.SECRET_KEY,
+    access: Access | Scope,
     parameters: Sequence[Parameter] = (),
     body: Body | None = None,
     refusals: Refusals = (),
@@ -110,7 +125,11 @@ def described(
     """
     Say what a handler takes and answers; its docstring says what it is for.
 
-    The handler stays as it is: nothing is added to what a request costs.
+    The handler stays as it is: nothing is added to what a request costs. *access* alone is acted
+    upon: wherever the handler is served, it is asked by nobody else.
+
+    Args:
+        access: Of secret keys the scope that they need.
     """
 
     def describe(handler: Handler) -> Handler:

@@ -27,7 +27,10 @@ _SCHEMES: Mapping[str, Schema] = {
     "secretKey": {
         "type": "http",
         "scheme": "bearer",
-        "description": "The project's secret key: reads and changes everything of its project.",
+        "description": (
+            "A secret key of the project (`phs_…`), with the scope that the operation names; or "
+            "the operator's, which opens every project."
+        ),
     },
     "publicToken": {
         "type": "apiKey",

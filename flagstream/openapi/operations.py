@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from .descriptions import Access, Answer, Body, Parameter
+from flagstream.state.access import Scope
+
+from .descriptions import Access, Answer, Body, Operation, Parameter
 from .places import Place
 from .refusals import Refusal
 from .schemas import Schema, Schemas
@@ -14,7 +16,7 @@ _WITH_BODIES = ("POST", "PUT", "PATCH")
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _WORD = re.compile(r"\w+")
 _MOST = "/api/projects/{project}/"
-_SECURITY: Mapping[Access, Sequence[Mapping[str, Sequence[str]]]] = {
+_SECURITY: Mapping[Any, Sequence[Mapping[str, Sequence[str]]]] = {
     Access.NOTHING: [],
     # The body is no place that a scheme could name.
     Access.PUBLIC_TOKEN: [{"publicToken": []}, {}],
@@ -56,12 +58,12 @@ class Operations:
             "operationId": _operation_id(place),
             "tags": [place.section.name],
             "summary": said.summary,
-            "security": _SECURITY[said.access],
+            "security": _SECURITY.get(said.access, [{"secretKey": [said.needed]}]),
             "parameters": [self._parameter(each) for each in self._parameters(place)],
             "responses": dict(sorted({**refusals, **answers}.items())),
         }
-        if said.text:
-            operation["description"] = said.text
+        if text := "\n\n".join(filter(None, [said.text, _needs(said)])):
+            operation["description"] = text
         if said.body is not None and place.method in _WITH_BODIES:
             operation["requestBody"] = {"required": True, "content": self._content(said.body)}
         return operation
@@ -99,6 +101,12 @@ class Operations:
                 for name, text in answer.headers.items()
             }
         return written
+
+
+def _needs(said: Operation) -> str:
+    if said.access is Access.OPERATOR:
+        return "Asked with the operator's key."
+    return f"Needs a key with the scope `{said.needed}`." if isinstance(said.access, Scope) else ""
 
 
 def _operation_id(place: Place) -> str:

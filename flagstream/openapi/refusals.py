@@ -10,12 +10,14 @@ from flagstream.errors import (
     ForbiddenError,
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
     RequestError,
+    SlowRequestError,
     UnauthenticatedError,
     UnavailableError,
 )
 
-from .descriptions import JSON, Access, markdown
+from .descriptions import JSON, Access, markdown, needs_key
 from .places import Place
 from .schemas import Schema
 
@@ -73,12 +75,12 @@ def _refusing(place: Place, *, waits: bool) -> Iterator[type[RequestError]]:
     yield from said.refusals
     if said.access is not Access.NOTHING:
         yield UnauthenticatedError
-    if said.access is Access.SECRET_KEY:
-        yield ForbiddenError
+    if needs_key(said.access):
+        yield from (ForbiddenError, OverloadedError)
         if "{project}" in place.path:
             yield NotFoundError
     if said.body is not None:
-        yield from (InvalidRequestError, BodyTooLargeError)
+        yield from (InvalidRequestError, BodyTooLargeError, SlowRequestError)
     if any(each.shape is not str and each.place != "path" for each in said.parameters):
         yield InvalidRequestError
     if waits:

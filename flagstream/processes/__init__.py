@@ -6,6 +6,15 @@ from .remote import RemoteLog
 from .replica import ReplicaSide
 from .supervisor import Supervisor
 from .turns import Turns
-from .worker_side import WorkerSide
+from .worker_side import WORKER, WorkerSide
 
-__all__ = ["Channel", "Feed", "RemoteLog", "ReplicaSide", "Supervisor", "Turns", "WorkerSide"]
+__all__ = [
+    "WORKER",
+    "Channel",
+    "Feed",
+    "RemoteLog",
+    "ReplicaSide",
+    "Supervisor",
+    "Turns",
+    "WorkerSide",
+]

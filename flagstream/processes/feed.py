@@ -27,17 +27,12 @@ class Feed:
 
     Attributes:
         is_open: Whether requests are let in, as was told last.
+        may_open: Tells whether they are to be let in.
     """
 
     def __init__(self, progress: Watermarks, may_open: Callable[[], bool]) -> None:
-        """
-        Prepare.
-
-        Args:
-            may_open: Tells whether requests are to be let in.
-        """
         self._progress = progress
-        self._may_open = may_open
+        self.may_open = may_open
         self.is_open = False
         self._channels: set[Channel] = set()
         self._newcomers: set[Channel] = set()
@@ -91,7 +86,7 @@ class Feed:
     async def watch(self) -> None:
         """Tell when requests are not let in any more, or again, for ever."""
         while True:
-            if self._may_open() != self.is_open:
+            if self.may_open() != self.is_open:
                 self.flush()
             await asyncio.sleep(_WATCH_S)
 
@@ -100,7 +95,7 @@ class Feed:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.is_open = self._may_open()
+        self.is_open = self.may_open()
         news = News(
             is_open=self.is_open,
             marks=self._progress.marks(self._moved),

@@ -14,16 +14,20 @@ class Welcome(Struct, frozen=True):
     What an API process reads from its standard input, as JSON, before anything else.
 
     Attributes:
-        settings: All of them, with the port that was found and the keys of the project.
+        settings: All of them, with the port that was found and the first project's token.
+        operator_key: Of this run of the server.
         name: Of this process, for its metrics and its directory.
         descriptor: Of its end of the channel.
+        rates: Descriptor of the memory in which all of them count what they let in.
         is_first: Listens before the server is ready, so that it tells how it is; the others
             would be no use by then.
     """
 
     settings: Mapping[str, Any]
+    operator_key: str
     name: str
     descriptor: int
+    rates: int
     is_first: bool
 
 
@@ -62,9 +66,15 @@ class News(Struct, tag=True, array_like=True, frozen=True):
 
 
 class AppendRecords(Struct, tag=True, array_like=True, frozen=True):
-    """Append as :class:`flagstream.ports.RecordSink` does; answered with the positions."""
+    """
+    Append as :class:`flagstream.ports.RecordSink` does; answered with the positions.
+
+    Attributes:
+        traceparent: Of the request's trace; "" for none.
+    """
 
     appends: Sequence[Append]
+    traceparent: str = ""
 
 
 class ReadBounds(Struct, tag=True, array_like=True, frozen=True):

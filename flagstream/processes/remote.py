@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
+from flagstream.tracing import traceparent
 
 from .channel import Channel
 from .messages import AppendRecords, ReadBounds, ReadRecords
@@ -23,7 +24,7 @@ class RemoteLog:
         Raises:
             LogUnavailableError: The log takes no writes now, or the worker is gone.
         """
-        return await self._channel.ask(AppendRecords(appends), list[Position])
+        return await self._channel.ask(AppendRecords(appends, traceparent()), list[Position])
 
     async def bounds(self, topics: Sequence[str]) -> Mapping[TopicPartition, tuple[int, int]]:
         """Read per partition the first offset kept and the next one to be written."""

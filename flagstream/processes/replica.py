@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import math
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from flagstream import telemetry
@@ -25,6 +27,7 @@ class ReplicaSide:
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
         progress: Implements :class:`flagstream.ports.Progress` and ``Admission``.
         caught_up: Set once everything can be read that the worker had when it was first heard of.
         is_listening: Set by whoever listens for requests.
@@ -41,6 +44,7 @@ class ReplicaSide:
         self._replica = ViewReplica(views_path(settings), own_path)
         self._readers = Readers(settings, self._replica)
         self.state, self.catalog = self._readers.state, self._readers.catalog
+        self.access = self._readers.access
         self.progress = Watermarks.of(settings)
         self.caught_up = asyncio.Event()
         self.is_listening = asyncio.Event()
@@ -52,12 +56,18 @@ class ReplicaSide:
         self._is_worker_open = False
         self._is_stuck = False
         self._is_orphaned = False
+        self._orphaned_s = math.inf
 
     @property
     def is_ready(self) -> bool:
         """Whether requests are answered: also from the views of a worker that is gone."""
         is_open = self.progress.is_open or self._is_orphaned
         return self._readers.is_compiled and is_open and not self._is_stuck
+
+    @property
+    def view_age_s(self) -> float:
+        """How old what requests read is, at most; it grows without a worker."""
+        return max(self.progress.view_age_s, monotonic() - self._orphaned_s)
 
     def told(self, message: News) -> None:
         """Note what the views do not show yet, at once; the rest as soon as it can be read."""
@@ -97,6 +107,7 @@ class ReplicaSide:
     def orphan(self) -> None:
         """Take no more events: the worker is gone. What was read last goes on to be answered."""
         self._is_orphaned = True
+        self._orphaned_s = monotonic()
         self.progress.close()
 
     def close(self) -> None:

@@ -6,11 +6,13 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from tempfile import TemporaryFile
 from time import monotonic
 
 import msgspec
 
 from flagstream.errors import LogUnavailableError
+from flagstream.rates import SHARED_BYTES
 from flagstream.settings import Settings
 from flagstream.telemetry import API_PROCESS_EXITS, API_PROCESSES
 
@@ -37,20 +39,26 @@ class Supervisor:
     again.
     """
 
-    def __init__(self, settings: Settings, side: WorkerSide, feed: Feed) -> None:
+    def __init__(self, settings: Settings, operator_key: str, side: WorkerSide, feed: Feed) -> None:
         """
         Prepare.
 
         Args:
-            settings: With the port and the keys as the processes are to use them.
+            settings: With the port and the token as the processes are to use them.
+            operator_key: Of this run of the server.
         """
         self._settings = settings
+        self._operator_key = operator_key
         self._side = side
         self._feed = feed
         self._processes: dict[str, Process] = {}
         self._answering: set[str] = set()
         self._keeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
+        self._rates = TemporaryFile()  # noqa: SIM115 -- closed by the stop
+        # Written, not only made longer: on a full disk memory that was promised is an end.
+        self._rates.write(bytes(SHARED_BYTES))
+        self._rates.flush()
         self._ready = {f"api-{n}": asyncio.Event() for n in range(settings.api_processes)}
 
     def start(self) -> None:
@@ -71,6 +79,7 @@ class Supervisor:
             for task in late:
                 task.cancel()
             await asyncio.gather(*self._keeping, return_exceptions=True)
+        self._rates.close()
 
     async def _keep(self, name: str) -> None:
         pause_s = _MIN_PAUSE_S
@@ -116,21 +125,23 @@ class Supervisor:
     async def _started(self, name: str) -> tuple[Process, Channel]:
         ours, theirs = socket.socketpair()
         with theirs:
-            process = _spawned(theirs.fileno())
+            process = _spawned(theirs.fileno(), self._rates.fileno())
             welcome = Welcome(
                 settings=self._settings.disclosed(),
+                operator_key=self._operator_key,
                 name=name,
                 descriptor=theirs.fileno(),
+                rates=self._rates.fileno(),
                 is_first=name == next(iter(self._ready)),
             )
         _write(process, msgspec.json.encode(welcome))
         return process, await Channel.over(ours, self._side)
 
 
-def _spawned(descriptor: int) -> Process:
+def _spawned(*descriptors: int) -> Process:
     # Not asyncio's: uvloop's leaves its ends of the standard input open in the process.
     return subprocess.Popen(  # noqa: S603 -- this very program
-        [sys.executable, "-m", _MODULE], stdin=subprocess.PIPE, pass_fds=[descriptor]
+        [sys.executable, "-m", _MODULE], stdin=subprocess.PIPE, pass_fds=descriptors
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from flagstream import telemetry
 from flagstream.errors import LogError
 from flagstream.ports import Append, LogReader, Position, RecordSink
+from flagstream.tracing import belonging
 
 from .channel import Channel
 from .feed import Feed
@@ -20,7 +21,7 @@ from .messages import (
     Request,
 )
 
-NAME = "worker"
+WORKER = "worker"
 _METRICS_TIMEOUT_S = 2.0
 
 
@@ -57,8 +58,9 @@ class WorkerSide:
             LogError: The log takes no writes now, or cannot be read.
         """
         match request:
-            case AppendRecords(appends):
-                return await self._append(appends, channel)
+            case AppendRecords(appends, origin):
+                with belonging(origin):
+                    return await self._append(appends, channel)
             case ReadBounds(topics):
                 return list((await self._reader.bounds(topics)).items())
             case ReadRecords(topic_partition, start, limit):
@@ -80,4 +82,4 @@ class WorkerSide:
         )
         answered = zip(names, answers, strict=True)
         others = {name: answer for name, answer in answered if isinstance(answer, bytes)}
-        return {NAME: telemetry.exposition(), **others}
+        return {WORKER: telemetry.exposition(), **others}

@@ -4,44 +4,107 @@ from aiohttp import hdrs, web
 
 from flagstream.errors import ForbiddenError, NotFoundError, UnauthenticatedError
 from flagstream.management import Editor
-from flagstream.ports import Project, Projects
+from flagstream.openapi import Access
+from flagstream.ports import Caller, Project, Projects
+from flagstream.state.access import FIRST_PROJECT_ID, Scope
 
 from . import keys
+from .responses import Handler
 
 CURRENT = "@current"
-_SHOWN_CHARS = 4
-_LONG_CHARS = 20
+_MAX_DIGITS = 10
 
 
-def project_of_key(request: web.Request) -> Project:
+def authorized(handler: Handler, access: Access | Scope) -> Handler:
     """
-    Read the project that the request's secret key belongs to.
+    Let a handler be asked only by who holds a secret key that allows it.
+
+    The handler finds out by :func:`caller_of`, :func:`project_of_key` and :func:`editor_of`.
+    """
+
+    async def ask(request: web.Request) -> web.StreamResponse:
+        caller = await request.app[keys.CALLERS].caller(bearer(request))
+        project = _project(request, caller)
+        _check_scope(caller, access)
+        rate = request.app[keys.CATALOG].project(project.id).settings.max_api_requests_per_s
+        request.app[keys.RATES].api.take(project.id, rate)
+        if caller.key is not None:
+            request.app[keys.SECRET_KEYS].note_use(caller.key)
+        request[keys.CALLER], request[keys.PROJECT] = caller, project
+        return await handler(request)
+
+    return ask
+
+
+def _project(request: web.Request, caller: Caller) -> Project:
+    """
+    Find the project that is asked for: by the key, or for the operator by path or token.
 
     Raises:
-        UnauthenticatedError: The key is missing or unknown, or the token is.
+        UnauthenticatedError: The key's project is archived, or the token is unknown.
         ForbiddenError: The token is of another project.
         NotFoundError: The path names another project.
     """
-    project = request.app[keys.PROJECTS].by_secret_key(bearer(request))
-    if project is None:
-        raise UnauthenticatedError("The secret key is unknown.")
-    token = request.query.get("token")
-    if token is not None and token != project.token:
-        known_project(request.app[keys.PROJECTS], token)
+    projects, token = request.app[keys.PROJECTS], request.query.get("token")
+    named = request.match_info.get("project", CURRENT)
+    of_token = None if token is None else projects.by_token(token)
+    if caller.key is not None:
+        project = _project_of(projects, caller.key.project_id)
+        if named not in (CURRENT, str(project.id)):
+            raise NotFoundError(f"There is no project {named} for this key.")
+    elif named == CURRENT:
+        project = of_token or _project_of(projects, FIRST_PROJECT_ID)
+    else:
+        project = _named_project(projects, named)
+    if token is not None and (of_token is None or of_token.id != project.id):
+        known_project(projects, token)
         raise ForbiddenError("The secret key and the token are not of the same project.")
-    _check_path(request, project)
     return project
 
 
+def _project_of(projects: Projects, project_id: int) -> Project:
+    project = projects.by_id(project_id)
+    if project is None or project.is_archived:
+        raise UnauthenticatedError("The project of the secret key is archived.")
+    return project
+
+
+def _named_project(projects: Projects, named: str) -> Project:
+    is_id = named.isascii() and named.isdecimal() and len(named) <= _MAX_DIGITS
+    project = projects.by_id(int(named)) if is_id and str(int(named)) == named else None
+    if project is None:
+        raise NotFoundError(f"There is no project {named}.")
+    return project
+
+
+def _check_scope(caller: Caller, access: Access | Scope) -> None:
+    """
+    Check that a key allows what is asked.
+
+    Raises:
+        ForbiddenError: Naming the scope that it lacks.
+    """
+    if caller.key is None or access is Access.SECRET_KEY:
+        return
+    if not isinstance(access, Scope):
+        raise ForbiddenError("This is for the operator's key alone.")
+    if not caller.allows(access):
+        raise ForbiddenError(f"The secret key lacks the scope {access}.")
+
+
+def caller_of(request: web.Request) -> Caller:
+    """Read who asks what needs a secret key."""
+    return request[keys.CALLER]
+
+
+def project_of_key(request: web.Request) -> Project:
+    """Read the project that is asked for by a secret key."""
+    return request[keys.PROJECT]
+
+
 def editor_of(request: web.Request) -> Editor:
-    """Read who makes a change; as :func:`project_of_key`."""
-    return Editor(project_of_key(request).id, masked(bearer(request)))
-
-
-def masked(key: str) -> str:
-    """Write a secret key so that who has it knows it again, and nobody else learns it."""
-    # Of a short one its end would be too much.
-    return f"…{key[-_SHOWN_CHARS:]}" if len(key) >= _LONG_CHARS else "the secret key"
+    """Read who makes a change, likewise."""
+    return Editor(project_of_key(request).id, caller_of(request).author)
 
 
 def bearer(request: web.Request) -> str:
@@ -57,12 +120,6 @@ def bearer(request: web.Request) -> str:
             "Authentication credentials were not provided.", code="not_authenticated"
         )
     return key.strip()
-
-
-def _check_path(request: web.Request, project: Project) -> None:
-    named = request.match_info.get("project", CURRENT)
-    if named not in (CURRENT, str(project.id)):
-        raise NotFoundError(f"There is no project {named} for this key.")
 
 
 def project_of_token(request: web.Request, token: object) -> Project:

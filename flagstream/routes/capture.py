@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from aiohttp import hdrs, web
@@ -14,11 +14,13 @@ from flagstream.errors import (
     UnavailableError,
 )
 from flagstream.openapi import Access, Answer, Body, Parameter, described
+from flagstream.ports import Project
 from flagstream.wire import (
     Captured,
     CaptureHeaders,
+    EventLimits,
     Rejection,
-    decode_body,
+    load_json,
     parse_capture,
     parse_capture_v1,
     results,
@@ -26,6 +28,7 @@ from flagstream.wire import (
 
 from . import keys
 from .auth import bearer, project_of_token
+from .bodies import decoded, read_body
 from .position import POSITION_HEADER, positioned
 from .responses import client_route, json_response
 from .shapes import capture as shapes
@@ -62,6 +65,7 @@ async def capture(request: web.Request) -> web.Response:
         # Flag requests go between the decoding of a large batch and its planning.
         await asyncio.sleep(0)
     project = project_of_token(request, captured.token)
+    _take(request, project, captured)
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
     if ingested.is_empty:
         first = ingested.rejections[0]
@@ -105,41 +109,69 @@ async def capture_v1(request: web.Request) -> web.Response:
         sent_at=request.headers.get("PostHog-Request-Timestamp"),
     )
     project = project_of_token(request, headers.token)
-    decoded = await _decode(request, request.app[keys.SETTINGS].max_body_bytes)
-    captured = parse_capture_v1(decoded, headers, received_ms=request.app[keys.CLOCK_MS]())
+    settings, now_ms = request.app[keys.SETTINGS], request.app[keys.CLOCK_MS]()
+    captured = await decoded(
+        request,
+        await read_body(request, settings.max_body_bytes),
+        partial(
+            _parse_v1,
+            max_depth=settings.max_json_depth,
+            headers=headers,
+            received_ms=now_ms,
+            limits=request.app[keys.EVENT_LIMITS],
+        ),
+        max_bytes=settings.max_body_bytes,
+        query=request.query,
+    )
+    _take(request, project, captured)
     ingested = await request.app[keys.INGEST].ingest(project.id, captured)
     answer = {"results": results(captured, ingested.rejections)}
     return positioned(json_response(answer, request=request), ingested.positions)
 
 
-async def _decode(request: web.Request, max_bytes: int) -> Any:
-    return decode_body(
-        await request.read(),
-        query=request.query,
-        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=max_bytes,
-        max_depth=request.app[keys.SETTINGS].max_json_depth,
-    )
+def _take(request: web.Request, project: Project, captured: Captured) -> None:
+    """
+    Count the events for their project: all, or none, as clients send a batch again as it was.
+
+    Raises:
+        RateLimitError: The project has used up its rate.
+    """
+    settings = request.app[keys.CATALOG].project(project.id).settings
+    count = len(captured.events) + len(captured.rejections)
+    request.app[keys.RATES].events.take(project.id, settings.max_events_per_s, count)
+
+
+def _parse_v1(
+    raw: bytes, *, max_depth: int, headers: CaptureHeaders, received_ms: int, limits: EventLimits
+) -> Captured:
+    decoded = load_json(raw, max_depth)
+    return parse_capture_v1(decoded, headers, received_ms=received_ms, limits=limits)
 
 
 async def _read(request: web.Request) -> Captured:
     settings, path = request.app[keys.SETTINGS], request.path.rstrip("/")
     is_batch = path in _BATCH_PATHS
-    return parse_capture(
-        await _decode(
-            request, settings.max_body_bytes if is_batch else settings.max_event_body_bytes
-        ),
-        request.query,
-        received_ms=request.app[keys.CLOCK_MS](),
-        default_name=_DEFAULT_NAMES.get(path, ""),
-    )
+    max_bytes = settings.max_body_bytes if is_batch else settings.max_event_body_bytes
+    raw = await read_body(request, max_bytes)
+    limits, received_ms = request.app[keys.EVENT_LIMITS], request.app[keys.CLOCK_MS]()
+
+    def parse(unwrapped: bytes) -> Captured:
+        return parse_capture(
+            load_json(unwrapped, settings.max_json_depth),
+            request.query,
+            received_ms=received_ms,
+            default_name=_DEFAULT_NAMES.get(path, ""),
+            limits=limits,
+        )
+
+    return await decoded(request, raw, parse, max_bytes=max_bytes, query=request.query)
 
 
 def _rejected(rejections: Sequence[Rejection]) -> list[dict[str, Any]]:
-    documents = [asdict(each) for each in sorted(rejections, key=lambda each: each.index)]
-    for document in documents:
-        del document["event"]
-    return documents
+    return [
+        {"index": each.index, "uuid": each.uuid, "field": each.field, "detail": each.detail}
+        for each in sorted(rejections, key=lambda each: each.index)
+    ]
 
 
 routes = (

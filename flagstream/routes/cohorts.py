@@ -9,9 +9,10 @@ from aiohttp import web
 from flagstream.errors import ConflictError, InvalidDefinitionError, Problem
 from flagstream.management import COHORT_READ_ONLY, check_static, find_cohort
 from flagstream.openapi import Answer, AnyOf, Body, described
+from flagstream.state.access import Scope
 
 from . import keys
-from .auth import editor_of, project_of_key
+from .auth import caller_of, editor_of, project_of_key
 from .bodies import read_object
 from .pages import API_ROOTS, list_document, path_id
 from .responses import json_response, route
@@ -21,7 +22,7 @@ from .shapes.common import PAGING, SEARCH
 Row = Mapping[str, Any]
 
 
-@described(Answer(shapes.Cohorts), parameters=[SEARCH, *PAGING])
+@described(Answer(shapes.Cohorts), parameters=[SEARCH, *PAGING], access=Scope.FLAGS_READ)
 async def list_cohorts(request: web.Request) -> web.Response:
     """List the cohorts that are not deleted, the newest first."""
     project = project_of_key(request)
@@ -40,7 +41,7 @@ def _age(row: Row) -> tuple[datetime, int]:
     return datetime.fromisoformat(row["created_at"]), row["id"]
 
 
-@described(Answer(shapes.Cohort, status=201), body=shapes.NEW_COHORT)
+@described(Answer(shapes.Cohort, status=201), body=shapes.NEW_COHORT, access=Scope.FLAGS_WRITE)
 async def create_cohort(request: web.Request) -> web.Response:
     """Add a cohort."""
     editor = editor_of(request)
@@ -49,16 +50,28 @@ async def create_cohort(request: web.Request) -> web.Response:
     return json_response(cohort_document(row), status=201)
 
 
-@described(Answer(shapes.CohortWithMembers))
+@described(Answer(shapes.CohortWithMembers), access=Scope.FLAGS_READ)
 async def get_cohort(request: web.Request) -> web.Response:
-    """Read a cohort, deleted or not, with its members if it is static."""
+    """
+    Read a cohort, deleted or not, with its members if it is static.
+
+    Keys that cannot write flags are told no members.
+    """
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
     row = find_cohort(snapshot, cohort_id(request))
-    return json_response({**cohort_document(row), "members": row["members"]})
+    document = cohort_document(row)
+    # Backends hold keys that read flags, and who is in a cohort is nothing that these need.
+    if caller_of(request).allows(Scope.FLAGS_WRITE):
+        document["members"] = row["members"]
+    return json_response(document)
 
 
-@described(Answer(AnyOf(shapes.PersonMembers, shapes.GroupMembers)), parameters=PAGING)
+@described(
+    Answer(AnyOf(shapes.PersonMembers, shapes.GroupMembers)),
+    parameters=PAGING,
+    access=Scope.FLAGS_WRITE,
+)
 async def list_members(request: web.Request) -> web.Response:
     """List the members of a static cohort, in the order in which they were added."""
     project = project_of_key(request)
@@ -74,7 +87,12 @@ async def list_members(request: web.Request) -> web.Response:
     return json_response(list_document(request, row["members"], document))
 
 
-@described(Answer(shapes.Cohort), body=shapes.COHORT_CHANGE, refusals=[ConflictError])
+@described(
+    Answer(shapes.Cohort),
+    body=shapes.COHORT_CHANGE,
+    refusals=[ConflictError],
+    access=Scope.FLAGS_WRITE,
+)
 async def update_cohort(request: web.Request) -> web.Response:
     """Change the named members of a cohort; a PUT leaves the others alone as well."""
     editor = editor_of(request)
@@ -83,13 +101,13 @@ async def update_cohort(request: web.Request) -> web.Response:
     return json_response(cohort_document(row))
 
 
-@described(Answer(shapes.Cohort), body=Body(shapes.Members))
+@described(Answer(shapes.Cohort), body=Body(shapes.Members), access=Scope.FLAGS_WRITE)
 async def add_members(request: web.Request) -> web.Response:
     """Add to the members of a static cohort."""
     return await _add(request, "members")
 
 
-@described(Answer(shapes.Cohort), body=Body(shapes.PersonIds))
+@described(Answer(shapes.Cohort), body=Body(shapes.PersonIds), access=Scope.FLAGS_WRITE)
 async def add_persons(request: web.Request) -> web.Response:
     """Add to the members of a static cohort, as PostHog spells it; persons are distinct ids."""
     return await _add(request, "person_ids")
@@ -102,7 +120,7 @@ async def _add(request: web.Request, name: str) -> web.Response:
     return json_response(cohort_document(row))
 
 
-@described(Answer(shapes.Cohort), body=Body(shapes.Members))
+@described(Answer(shapes.Cohort), body=Body(shapes.Members), access=Scope.FLAGS_WRITE)
 async def remove_members(request: web.Request) -> web.Response:
     """Take members out of a static cohort."""
     editor = editor_of(request)

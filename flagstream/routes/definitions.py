@@ -7,10 +7,11 @@ from aiohttp import hdrs, web
 from flagstream.errors import QuotaExceededError
 from flagstream.flags import Sdk
 from flagstream.openapi import Answer, described
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
-from .responses import bytes_response, client_route, is_known
+from .responses import bytes_response, is_known, route
 from .shapes.common import TOKEN
 from .shapes.flags import LocalDefinitions
 
@@ -25,11 +26,14 @@ _VARY = f"{hdrs.AUTHORIZATION}, {hdrs.USER_AGENT}"
     Answer(None, status=304),
     parameters=[TOKEN],
     refusals=[QuotaExceededError],
+    access=Scope.FLAGS_READ,
 )
 async def definitions(request: web.Request) -> web.Response:
     """Answer all definitions of a project, or 304 where the client has them."""
     project = project_of_key(request)
     snapshot = request.app[keys.CATALOG].project(project.id)
+    rate = snapshot.settings.max_definition_requests_per_s
+    request.app[keys.RATES].definitions.take(project.id, rate)
     if snapshot.settings.is_quota_limited:
         raise QuotaExceededError("The project has used up its quota of flag evaluations.")
     sdk = _sdk(request.headers.get(hdrs.USER_AGENT, ""))
@@ -37,7 +41,7 @@ async def definitions(request: web.Request) -> web.Response:
     if is_known(request, etag):
         response = web.Response(status=304)
     else:
-        response = bytes_response(snapshot.local_definitions.documents[sdk], request=request)
+        response = bytes_response(snapshot.local_definitions.documents[sdk])
     response.headers[hdrs.ETAG] = f'W/"{etag}"'
     response.headers[hdrs.CACHE_CONTROL] = "private, must-revalidate"
     response.headers.add(hdrs.VARY, _VARY)
@@ -54,6 +58,6 @@ def _sdk(agent: str) -> Sdk:
 
 
 routes = (
-    *client_route(["GET"], "/flags/definitions", definitions),
-    *client_route(["GET"], "/api/feature_flag/local_evaluation", definitions),
+    *route("GET", "/flags/definitions", definitions),
+    *route("GET", "/api/feature_flag/local_evaluation", definitions),
 )

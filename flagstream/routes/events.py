@@ -10,6 +10,7 @@ from flagstream.management import iso_time
 from flagstream.newest import Wanted
 from flagstream.openapi import Answer, Parameter, described
 from flagstream.ports import LogRecord
+from flagstream.state.access import Scope
 from flagstream.state.events import EventRecord
 from flagstream.topics import Topic, record_key
 from flagstream.wire import unix_ms
@@ -31,6 +32,7 @@ from .shapes.events import StoredEvents
         Parameter(name="before", shape=Time, text="When they happened at the latest."),
         *PARAMETERS,
     ],
+    access=Scope.EVENTS_READ,
 )
 async def list_events(request: web.Request) -> web.Response:
     """List events, the one that was accepted last first, as far as the log reaches."""

@@ -15,12 +15,14 @@ from flagstream.flags import (
     person_properties,
 )
 from flagstream.ingest import Continuity
-from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView
+from flagstream.ports import Catalog, Person, Projects, ProjectSnapshot, StateView, Warnings
+from flagstream.rates import RateLimit
 from flagstream.telemetry import FILLED_FLAG_REQUESTS
 from flagstream.wire import FlagsRequest
 
 from .position import CatchUp
-from .ready_answers import Answer, Answers, ReadyAnswers, answer_of, joined
+from .ready_answers import Answer, Answers, ReadyAnswers, answer_of, given
+from .tallies import EVALUATIONS, tally_of
 
 _NOTHING: Mapping[str, Any] = {}
 # Equal values of these types are alike in every test; 1.0 and 1, or True and 1, are not.
@@ -60,29 +62,41 @@ class FlagAnswers:
             return ()
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
-        return _Reading(self._view, snapshot, asked).answers(flags)
+        evaluations = _Reading(self._view, snapshot, asked).answers(flags)
+        EVALUATIONS.given(tally_of(asked.project_id, evaluations))
+        return evaluations
 
     def evaluate_all(self, asked: Asked) -> Sequence[Evaluation]:
-        """Evaluate all active flags, whoever may see them; likewise."""
+        """Evaluate all active flags, whoever may see them; likewise, but nobody counts these."""
         snapshot = self._catalog.project(asked.project_id)
         return _Reading(self._view, snapshot, asked).answers(snapshot.flags)
 
-    def v2(self, asked: Asked) -> Answer:
-        """Answer in the shape of version 2, as far as possible with what is ready."""
+    def v2(self, asked: Asked) -> tuple[Sequence[bytes], bool]:
+        """
+        Answer in the shape of version 2, as far as possible with what is ready.
+
+        Returns:
+            The members of the object ``flags``, and whether one of the flags could not be judged.
+        """
         request = asked.request
         if request.disable_flags or request.flag_keys is not None:
-            return answer_of(self.evaluate(asked))
+            return self._made_v2(asked)
         try:
-            return self._ready_v2(asked)
+            parts = self._ready_v2(asked)
         except UnavailableError:
-            return answer_of(self.evaluate(asked))
+            return self._made_v2(asked)
+        return given(parts)
+
+    def _made_v2(self, asked: Asked) -> tuple[Sequence[bytes], bool]:
+        answers = self.evaluate(asked)
+        return [each.v2 for each in answers], any(each.failed for each in answers)
 
     @staticmethod
     def visible(snapshot: ProjectSnapshot, asked: Asked) -> CompiledFlags:
         """Pick the flags that whoever asks may see."""
         return snapshot.flags.visible(asked.runtime, asked.request.evaluation_contexts)
 
-    def _ready_v2(self, asked: Asked) -> Answer:
+    def _ready_v2(self, asked: Asked) -> Sequence[Answer]:
         snapshot = self._catalog.project(asked.project_id)
         flags = self.visible(snapshot, asked)
         reading = _Reading(self._view, snapshot, asked)
@@ -95,10 +109,11 @@ class FlagAnswers:
         if of_person.keys:
             parts.append(self._of_person(ready, of_person, reading, asked))
         if others.keys:
-            parts.append(answer_of(others.answers(reading.context(others, groups))))
+            answers = others.answers(reading.context(others, groups))
+            parts.append(answer_of(asked.project_id, answers))
         if reading.unread:
             raise UnavailableError("The state cannot be read at the moment.")
-        return joined(parts)
+        return parts
 
     def _of_group(
         self,
@@ -121,7 +136,7 @@ class FlagAnswers:
         if kept is not None and kept[0] is stored:
             return kept[1]
         context = _group_context(flags, group_type, group_key, (stored or _NOTHING, named))
-        answer = answer_of(flags.group_flags(group_type).answers(context))
+        answer = answer_of(asked.project_id, flags.group_flags(group_type).answers(context))
         return self._ready.keep(ready, place, stored, answer)
 
     def _of_person(
@@ -136,7 +151,8 @@ class FlagAnswers:
         kept = ready.get(place)
         if kept is not None and kept[0] is stored:
             return kept[1]
-        answer = answer_of(flags.answers(reading.context(flags, _NOTHING)))
+        answers = flags.answers(reading.context(flags, _NOTHING))
+        answer = answer_of(asked.project_id, answers)
         return self._ready.keep(ready, place, stored, answer)
 
 
@@ -246,6 +262,8 @@ class FlagService:
     projects: Projects
     clock_ms: Callable[[], int]
     limits: Limits
+    rate: RateLimit
+    warnings: Warnings
 
 
 def _are_known(named: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:

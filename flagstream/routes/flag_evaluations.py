@@ -14,6 +14,7 @@ from flagstream.management import check_flag
 from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import Project, ProjectSnapshot
 from flagstream.slices import in_slices
+from flagstream.state.access import Scope
 from flagstream.state.group_types import MAX_TYPES
 from flagstream.wire import parse_flags_request
 
@@ -42,7 +43,7 @@ _WHOSE = (
 )
 
 
-@described(Answer(list[shapes.FlagValue]), parameters=_WHOSE)
+@described(Answer(list[shapes.FlagValue]), parameters=_WHOSE, access=Scope.FLAGS_READ)
 async def list_values(request: web.Request) -> web.Response:
     """List all active flags, each with its value for one user."""
     project = project_of_key(request)
@@ -55,7 +56,7 @@ async def list_values(request: web.Request) -> web.Response:
     )
 
 
-@described(Answer(dict[str, shapes.ValueReason]), parameters=_WHOSE)
+@described(Answer(dict[str, shapes.ValueReason]), parameters=_WHOSE, access=Scope.FLAGS_READ)
 async def list_reasons(request: web.Request) -> web.Response:
     """Say of each flag, by its key, what it is for one user, and why."""
     project = project_of_key(request)
@@ -95,7 +96,7 @@ def _object(text: str | None) -> Mapping[str, Any]:
     return groups
 
 
-@described(Answer(shapes.Reach), body=Body(shapes.ReachOf))
+@described(Answer(shapes.Reach), body=Body(shapes.ReachOf), access=Scope.FLAGS_WRITE)
 async def count_reach(request: web.Request) -> web.Response:
     """
     Count the persons, or the groups of a type, that a condition matches.

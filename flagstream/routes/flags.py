@@ -11,15 +11,16 @@ from msgspec import UNSET, Meta, UnsetType, defstruct, structs
 from multidict import istr
 from uuid_utils import UUID, uuid7
 
-from flagstream.errors import InvalidRequestError, OverloadedError, quote
+from flagstream.errors import BodyTooLargeError, InvalidRequestError, OverloadedError, quote
 from flagstream.flags import Evaluation
 from flagstream.openapi import Access, Answer, AnyOf, Parameter, described
-from flagstream.ports import ProjectSnapshot
+from flagstream.ports import IngestionWarning, ProjectSnapshot
+from flagstream.warning_kinds import WarningKind
 from flagstream.wire import FlagsRequest, read_flags_request, request_runtime, unwrap_body
 
 from . import keys
 from .auth import known_project
-from .bodies import read_rest
+from .bodies import decoded, read_rest
 from .flag_answers import Asked, FlagAnswers, FlagService, Limits
 from .position import POSITION, STALE
 from .remote_config import CONFIG_FIELDS, DECIDE_MEMBERS
@@ -28,9 +29,13 @@ from .shapes import flags as shapes
 
 _ERRORS = (b'"errorsWhileComputingFlags":false', b'"errorsWhileComputingFlags":true')
 _NO_FLAGS = (b'"flags":{}', _ERRORS[False])
+_OVER_QUOTA = IngestionWarning(
+    WarningKind.FLAGS_QUOTA_LIMITED, "is_quota_limited", "a project within its quota", "true"
+)
 _QUOTA_LIMITED = b'"quotaLimited":["feature_flags"]'
 _X_REQUEST_ID = istr("X-Request-Id")
 SMALL_BYTES = 2048  # up to which a body is remembered as it was read
+_SMALL_UNWRAPPED_BYTES = 4096  # what is in it takes far more memory than itself
 _TRUE = {"", "1", "true", "yes", "on"}
 _SURVEYS = "only_evaluate_survey_feature_flags"
 _SURVEY_PREFIX = "survey-targeting-"
@@ -101,22 +106,18 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
         text = request.raw_path.partition("?")[2]
         query = read_query(text)
         service, headers = request.app[keys.FLAGS], request.headers
-        raw = await request.content.readany()
-        if not request.content.at_eof():
-            raw = await read_rest(request, raw, service.limits.body_bytes)
-        read = _read_again if len(raw) + len(text) <= SMALL_BYTES else _read
-        asked = read(raw, text, headers.get(hdrs.CONTENT_ENCODING), service.limits)
+        asked = await _read(request, text, service.limits)
         project = known_project(service.projects, asked.token)
         wanted = headers.get(POSITION)
         stale_ms = None if wanted is None else await service.catch_up.to(wanted)
         now_ms = service.clock_ms()
         snapshot = service.catalog.project(project.id)
+        service.rate.take(project.id, snapshot.settings.max_flag_requests_per_s)
         if snapshot.settings.is_quota_limited:
-            members = [*_no_flags(query), _QUOTA_LIMITED]
+            members = _quota_limited(query, service, project.id)
         else:
-            runtime = None
-            if snapshot.flags.has_runtimes:
-                runtime = request_runtime(asked.evaluation_runtime, headers)
+            has_runtimes, named = snapshot.flags.has_runtimes, asked.evaluation_runtime
+            runtime = request_runtime(named, headers) if has_runtimes else None
             if query.is_for_surveys:
                 asked = _for_surveys(asked, snapshot.flags.keys)
             whole = Asked(project.id, asked, now_ms, runtime)
@@ -131,19 +132,40 @@ def _handler(read_query: Callable[[str], _Query]) -> Handler:
     return answer
 
 
-def _read(raw: bytes, query: str, content_encoding: str | None, limits: Limits) -> FlagsRequest:
-    parameters = _parameters(query)
-    raw = unwrap_body(
-        raw,
-        query=parameters,
-        content_encoding=content_encoding,
-        max_bytes=limits.body_bytes,
-    )
-    return read_flags_request(raw, parameters, limits.json_depth)
-
-
 # Most clients say the very same again whenever they ask for the same user.
-_read_again = lru_cache(maxsize=2048)(_read)
+@lru_cache(maxsize=2048)
+def _read_again(
+    raw: bytes, query: str, content_encoding: str | None, json_depth: int
+) -> FlagsRequest | None:
+    """Read a small body; None where there is much in it."""
+    parameters = _parameters(query)
+    try:
+        raw = unwrap_body(
+            raw,
+            query=parameters,
+            content_encoding=content_encoding,
+            max_bytes=_SMALL_UNWRAPPED_BYTES,
+        )
+    except BodyTooLargeError:
+        return None
+    return read_flags_request(raw, parameters, json_depth)
+
+
+async def _read(request: web.Request, query: str, limits: Limits) -> FlagsRequest:
+    raw = await request.content.readany()
+    if not request.content.at_eof():
+        raw = await read_rest(request, raw, limits.body_bytes)
+    if len(raw) + len(query) <= SMALL_BYTES:
+        content_encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+        known = _read_again(raw, query, content_encoding, limits.json_depth)
+        if known is not None:
+            return known
+    parameters = _parameters(query)
+
+    def parse(unwrapped: bytes) -> FlagsRequest:
+        return read_flags_request(unwrapped, parameters, limits.json_depth)
+
+    return await decoded(request, raw, parse, max_bytes=limits.body_bytes, query=parameters)
 
 
 def _for_surveys(request: FlagsRequest, keys: Iterable[str]) -> FlagsRequest:
@@ -223,6 +245,11 @@ def _version(parameters: Mapping[str, str]) -> int | None:
 
 def _no_flags(query: _Query) -> _Members:
     return [*_NO_FLAGS] if query.older is None else query.older(())
+
+
+def _quota_limited(query: _Query, service: FlagService, project_id: int) -> _Members:
+    service.warnings.add(project_id, _OVER_QUOTA)
+    return [*_no_flags(query), _QUOTA_LIMITED]
 
 
 def _flags(query: _Query, answers: FlagAnswers, asked: Asked) -> _Members:

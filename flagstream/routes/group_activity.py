@@ -9,6 +9,7 @@ from flagstream.management import iso_time
 from flagstream.newest import Wanted
 from flagstream.openapi import Answer, described
 from flagstream.ports import LogRecord
+from flagstream.state.access import Scope
 from flagstream.state.groups import GroupUpdate
 from flagstream.topics import Topic, record_key
 
@@ -22,7 +23,7 @@ from .shapes.group_activity import GroupChanges
 _SCOPE = "Group"
 
 
-@described(Answer(GroupChanges), parameters=[*NAMED, *PARAMETERS])
+@described(Answer(GroupChanges), parameters=[*NAMED, *PARAMETERS], access=Scope.GROUPS_READ)
 async def list_changes(request: web.Request) -> web.Response:
     """List the changes of a group, the newest first, as far as the log reaches."""
     project = project_of_key(request)

@@ -1,28 +1,36 @@
 """Groups made and changed over the API: one at a time, or thousands of lines in a request."""
 
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count, islice
 from typing import Any
 
 import orjson
-from aiohttp import hdrs, web
+from aiohttp import web
 
 from flagstream.errors import (
     InvalidFieldError,
     InvalidRequestError,
     LogUnavailableError,
     OverloadedError,
-    quote,
 )
 from flagstream.openapi import Answer, Body, described
 from flagstream.ports import Position, Project
+from flagstream.state.access import Scope
 from flagstream.state.group_types import MAX_TYPES
 from flagstream.state.groups import GroupUpdate, fold_group
-from flagstream.wire import GroupChange, GroupLine, group_change, group_lines, unwrap_body
+from flagstream.warning_kinds import WarningKind
+from flagstream.wire import (
+    GroupChange,
+    GroupLine,
+    Loss,
+    OverLimitError,
+    group_change,
+    group_lines,
+)
 
 from . import keys
 from .auth import project_of_key
-from .bodies import read_object
+from .bodies import decoded, read_body, read_object
 from .groups import NAMED, group_document, named_group, type_of_index
 from .pages import API_ROOTS
 from .position import POSITION_HEADER, positioned
@@ -33,13 +41,13 @@ from .shapes.groups import Group
 _LAST_VERSION = 1 << 62
 _LINES_PER_APPEND = 250
 _CHANGED = Answer(Group, headers=POSITION_HEADER)
-_REFUSED_TYPE = f"a project has at most {MAX_TYPES} group types"
 
 
 @described(
     Answer(Group, status=201, headers=POSITION_HEADER),
     body=shapes.NEW_GROUP,
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def create_group(request: web.Request) -> web.Response:
     """Make a group that is not known yet."""
@@ -49,7 +57,9 @@ async def create_group(request: web.Request) -> web.Response:
     if type(index) is not int or not 0 <= index < MAX_TYPES:
         raise InvalidFieldError("group_type_index", f"a number below {MAX_TYPES}", index)
     known = {name: body.get(name) for name in ("group_key", "group_properties")}
-    change = group_change({**known, "group_type": type_of_index(request, project, index)})
+    group_type = type_of_index(request, project, index)
+    limits = request.app[keys.EVENT_LIMITS]
+    change = group_change({**known, "group_type": group_type}, limits)
     view = request.app[keys.VIEW]
     if view.group(project.id, change.group_type, change.group_key) is not None:
         raise InvalidRequestError(
@@ -63,6 +73,7 @@ async def create_group(request: web.Request) -> web.Response:
     parameters=NAMED,
     body=Body(shapes.PropertyChange),
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def update_property(request: web.Request) -> web.Response:
     """Set one property of a group."""
@@ -81,6 +92,7 @@ async def update_property(request: web.Request) -> web.Response:
     parameters=NAMED,
     body=Body(shapes.PropertyRemoval),
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def delete_property(request: web.Request) -> web.Response:
     """Remove one property of a group."""
@@ -97,6 +109,7 @@ async def delete_property(request: web.Request) -> web.Response:
     Answer(shapes.LineAnswer, media=shapes.LINES.media, headers=POSITION_HEADER),
     body=shapes.LINES,
     refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
 )
 async def change_groups(request: web.Request) -> web.Response:
     """
@@ -108,13 +121,14 @@ async def change_groups(request: web.Request) -> web.Response:
     project = project_of_key(request)
     request.app[keys.ADMISSION].admit()
     settings = request.app[keys.SETTINGS]
-    raw = unwrap_body(
-        await request.read(),
-        query={},
-        content_encoding=request.headers.get(hdrs.CONTENT_ENCODING),
-        max_bytes=settings.max_body_bytes,
-    )
-    lines = group_lines(raw, settings.max_json_depth)
+    max_bytes = settings.max_body_bytes
+    limits = request.app[keys.EVENT_LIMITS]
+    raw = await read_body(request, max_bytes)
+
+    def parse(unwrapped: bytes) -> list[GroupLine]:
+        return list(group_lines(unwrapped, settings.max_json_depth, limits))
+
+    lines = iter(await decoded(request, raw, parse, max_bytes=max_bytes))
     answers: list[dict[str, Any]] = []
     positions: list[Position] = []
     while some := list(islice(lines, _LINES_PER_APPEND)):
@@ -129,7 +143,7 @@ async def _append(
 ) -> Sequence[dict[str, Any]]:
     """Append the changes in some lines, add their positions, and answer each line."""
     changes = [line.read for line in lines if isinstance(line.read, GroupChange)]
-    failure, refused = None, frozenset[str]()
+    failure, refused = None, dict[int, Loss]()
     try:
         changed = await request.app[keys.INGEST].change_groups(
             project.id, changes, request.app[keys.CLOCK_MS]()
@@ -138,20 +152,30 @@ async def _append(
         failure = {"result": "retry", "detail": str(error)}
     else:
         positions += changed.positions
-        refused = frozenset(changed.refused)
-    return [{"line": line.number, **_answer(line, refused, failure)} for line in lines]
+        refused = dict(changed.refused)
+    places = count()
+    return [{"line": line.number, **_answer(line, places, refused, failure)} for line in lines]
 
 
 def _answer(
-    line: GroupLine, refused: frozenset[str], failure: dict[str, Any] | None
+    line: GroupLine,
+    places: Iterator[int],
+    refused: Mapping[int, Loss],
+    failure: dict[str, Any] | None,
 ) -> dict[str, Any]:
-    read = line.read
-    if isinstance(read, InvalidRequestError):
-        return {"result": "error", "field": read.attr or "line", "detail": read.detail}
-    if read.group_type in refused:
-        detail = f"group_type: {_REFUSED_TYPE}, got another: {quote(read.group_type)}"
-        return {"result": "error", "field": "group_type", "detail": detail}
-    return failure or {"result": "ok"}
+    """Answer a line; those that are changes are counted by *places*."""
+    error = line.read
+    if isinstance(error, GroupChange):
+        loss = refused.get(next(places))
+        if loss is None:
+            return failure or {"result": "ok"}
+        error = _refused(loss)
+    return {"result": "error", "field": error.attr or "line", "detail": error.detail}
+
+
+def _refused(loss: Loss) -> InvalidRequestError:
+    is_type = loss.kind is WarningKind.GROUP_TYPE_REFUSED
+    return OverLimitError(loss._replace(field="group_type" if is_type else "group_properties"))
 
 
 async def _change_named(
@@ -159,7 +183,8 @@ async def _change_named(
 ) -> web.Response:
     """Change the group that the query names."""
     named = named_group(request, project)
-    change = group_change({"group_type": named.group_type, "group_key": named.group_key, **members})
+    known = {"group_type": named.group_type, "group_key": named.group_key}
+    change = group_change({**known, **members}, request.app[keys.EVENT_LIMITS])
     return await _changed(request, project, named.type_index, change)
 
 
@@ -175,6 +200,8 @@ async def _changed(
     request.app[keys.ADMISSION].admit()
     now_ms = request.app[keys.CLOCK_MS]()
     changed = await request.app[keys.INGEST].change_groups(project.id, [change], now_ms)
+    if changed.refused:
+        raise _refused(changed.refused[0])
     await request.app[keys.PROGRESS].wait_visible(
         changed.positions, request.app[keys.SETTINGS].wait_timeout_s
     )

@@ -9,6 +9,7 @@ from flagstream.census import Tally, property_names, property_values
 from flagstream.errors import InvalidFieldError
 from flagstream.openapi import Answer, Parameter, described
 from flagstream.slices import in_slices
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
@@ -18,7 +19,7 @@ from .responses import json_response, route
 from .shapes import group_properties as shapes
 
 
-@described(Answer(shapes.PropertyNames))
+@described(Answer(shapes.PropertyNames), access=Scope.GROUPS_READ)
 async def list_names(request: web.Request) -> web.Response:
     """List the properties that groups have, by the index of their type."""
     project = project_of_key(request)
@@ -48,6 +49,7 @@ async def list_names(request: web.Request) -> web.Response:
         ),
         Parameter(name="value", shape=str, text="A part of the values, in any case."),
     ],
+    access=Scope.GROUPS_READ,
 )
 async def list_values(request: web.Request) -> web.Response:
     """List the most frequent values of one property, or of those that have a part."""

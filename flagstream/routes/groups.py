@@ -15,6 +15,7 @@ from flagstream.errors import (
 from flagstream.management import NAME, is_name, iso_time
 from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import Project, Search
+from flagstream.state.access import Scope
 from flagstream.state.group_types import MAX_TYPES, GroupType
 from flagstream.state.groups import GroupState
 
@@ -38,13 +39,18 @@ NAMED = (
 """What :func:`named_group` reads."""
 
 
-@described(Answer(list[shapes.GroupType]))
+@described(Answer(list[shapes.GroupType]), access=Scope.GROUPS_READ)
 async def list_types(request: web.Request) -> web.Response:
     """List the group types with their indexes."""
     return json_response(_types(request, project_of_key(request)))
 
 
-@described(Answer(shapes.GroupType), body=Body(shapes.NewGroupType), refusals=[OverloadedError])
+@described(
+    Answer(shapes.GroupType),
+    body=Body(shapes.NewGroupType),
+    refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
+)
 async def add_type(request: web.Request) -> web.Response:
     """Give a group type the next index before its first group is seen; a known one keeps its."""
     project = project_of_key(request)
@@ -67,7 +73,11 @@ async def add_type(request: web.Request) -> web.Response:
     raise UnavailableError("The group type is not folded in yet.", retry_after_s=1)
 
 
-@described(Answer(list[shapes.GroupType]), body=Body(list[shapes.GroupTypeChange]))
+@described(
+    Answer(list[shapes.GroupType]),
+    body=Body(list[shapes.GroupTypeChange]),
+    access=Scope.GROUPS_WRITE,
+)
 async def name_types(request: web.Request) -> web.Response:
     """Say how group types are called, one object for each."""
     editor = editor_of(request)
@@ -76,7 +86,7 @@ async def name_types(request: web.Request) -> web.Response:
     return json_response(_types(request, project_of_key(request)))
 
 
-@described(Answer(shapes.GroupType), body=Body(shapes.DefaultColumns))
+@described(Answer(shapes.GroupType), body=Body(shapes.DefaultColumns), access=Scope.GROUPS_WRITE)
 async def set_default_columns(request: web.Request) -> web.Response:
     """Say which properties lists of a type's groups show."""
     editor = editor_of(request)
@@ -109,7 +119,7 @@ def _type_document(group_type: GroupType, row: Mapping[str, Any]) -> dict[str, A
     }
 
 
-@described(Answer(shapes.RefusedGroupTypes))
+@described(Answer(shapes.RefusedGroupTypes), access=Scope.GROUPS_READ)
 async def list_refused_types(request: web.Request) -> web.Response:
     """List the types that came when all indexes were given; their groups are not kept."""
     project = project_of_key(request)
@@ -125,6 +135,7 @@ async def list_refused_types(request: web.Request) -> web.Response:
         Parameter(name="group_key", shape=str, text="A part of the key, in any case."),
         CURSOR,
     ],
+    access=Scope.GROUPS_READ,
 )
 async def list_groups(request: web.Request) -> web.Response:
     """List the groups of one type in the order of their keys, a hundred a page."""
@@ -155,7 +166,7 @@ def _shown(request: web.Request, project: Project, group_type: str) -> Sequence[
     return ["name", *(rows.get(group_type, {}).get("default_columns") or ())]
 
 
-@described(Answer(shapes.FoundGroup), parameters=NAMED)
+@described(Answer(shapes.FoundGroup), parameters=NAMED, access=Scope.GROUPS_READ)
 async def find_group(request: web.Request) -> web.Response:
     """Read one group."""
     project = project_of_key(request)

@@ -8,6 +8,7 @@ from aiohttp import web
 from flagstream.errors import ConflictError
 from flagstream.management import READ_ONLY, dependents, find_flag
 from flagstream.openapi import Answer, AnyOf, described
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import editor_of, project_of_key
@@ -26,7 +27,7 @@ _REASONS = {
 Row = Mapping[str, Any]
 
 
-@described(Answer(shapes.Flags), parameters=[*PARAMETERS, *PAGING])
+@described(Answer(shapes.Flags), parameters=[*PARAMETERS, *PAGING], access=Scope.FLAGS_READ)
 async def list_flags(request: web.Request) -> web.Response:
     """List the flags that are not deleted, the newest first."""
     project = project_of_key(request)
@@ -35,7 +36,7 @@ async def list_flags(request: web.Request) -> web.Response:
     return json_response(list_document(request, matching, flag_document))
 
 
-@described(Answer(shapes.Flag, status=201), body=shapes.NEW_FLAG)
+@described(Answer(shapes.Flag, status=201), body=shapes.NEW_FLAG, access=Scope.FLAGS_WRITE)
 async def create_flag(request: web.Request) -> web.Response:
     """Add a flag."""
     editor = editor_of(request)
@@ -44,7 +45,7 @@ async def create_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row), status=201)
 
 
-@described(Answer(AnyOf(shapes.Flag, shapes.UnreadableFlag)))
+@described(Answer(AnyOf(shapes.Flag, shapes.UnreadableFlag)), access=Scope.FLAGS_READ)
 async def get_flag(request: web.Request) -> web.Response:
     """Read a flag, deleted or not."""
     project = project_of_key(request)
@@ -57,7 +58,9 @@ async def get_flag(request: web.Request) -> web.Response:
     return json_response(document)
 
 
-@described(Answer(shapes.Flag), body=shapes.FLAG_CHANGE, refusals=[ConflictError])
+@described(
+    Answer(shapes.Flag), body=shapes.FLAG_CHANGE, refusals=[ConflictError], access=Scope.FLAGS_WRITE
+)
 async def update_flag(request: web.Request) -> web.Response:
     """Change the named members of a flag; a PUT leaves the others alone as well."""
     editor = editor_of(request)
@@ -66,7 +69,7 @@ async def update_flag(request: web.Request) -> web.Response:
     return json_response(flag_document(row))
 
 
-@described(Answer(shapes.FlagStatus))
+@described(Answer(shapes.FlagStatus), access=Scope.FLAGS_READ)
 async def flag_status(request: web.Request) -> web.Response:
     """Say whether a flag is evaluated, and why not."""
     project = project_of_key(request)
@@ -75,7 +78,7 @@ async def flag_status(request: web.Request) -> web.Response:
     return json_response({"status": status, "reason": _REASONS[status]})
 
 
-@described(Answer(list[shapes.FlagName]))
+@described(Answer(list[shapes.FlagName]), access=Scope.FLAGS_READ)
 async def list_dependent_flags(request: web.Request) -> web.Response:
     """List the flags whose answers depend on a flag's."""
     project = project_of_key(request)

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from flagstream.openapi import Access, Answer, described
 
 from . import keys
-from .responses import SCRIPT, bytes_response, is_known, route
+from .responses import NO_SNIFFING, SCRIPT, bytes_response, is_known, route
 from .shapes.common import answers_of_file
 
 _STYLE = "text/css"
@@ -56,7 +56,7 @@ _HEADERS = {
         "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
         "frame-ancestors 'none'"
     ),
-    "X-Content-Type-Options": "nosniff",
+    **NO_SNIFFING,
     "Referrer-Policy": "no-referrer",
 }
 

@@ -1,4 +1,4 @@
-"""What went wrong, for whoever runs a project: dead letters and refused events."""
+"""What went wrong, for whoever runs a project: dead letters, and what was cut or refused."""
 
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -6,16 +6,21 @@ from typing import Annotated, Any
 from aiohttp import web
 from msgspec import Meta
 
-from flagstream.errors import InvalidRequestError, quote
+from flagstream.errors import InvalidFieldError, InvalidRequestError, quote
+from flagstream.management import iso_time
 from flagstream.openapi import Answer, Body, Parameter, described
-from flagstream.ports import DeadLetter
+from flagstream.ports import DeadLetter, WarningSummary
+from flagstream.state.access import Scope
+from flagstream.state.ingestion_warnings import WarningSample
+from flagstream.warning_kinds import ADVICE, WarningKind
 
 from . import keys
 from .auth import project_of_key
 from .bodies import read_object
-from .pages import API_ROOTS, bounded_int
+from .pages import API_ROOTS, bounded_int, list_document
 from .responses import json_response, route
 from .shapes import operations as shapes
+from .shapes.common import PAGING
 
 _MAX_LISTED = 100
 _MAX_REPLAYED = 1_000
@@ -31,6 +36,7 @@ _MAX_REPLAYED = 1_000
             text="How many at most; 100 where it is not given.",
         ),
     ],
+    access=Scope.PROJECT_ADMIN,
 )
 async def list_dead_letters(request: web.Request) -> web.Response:
     """List what could not be folded, oldest first; ``after`` an id goes on behind it."""
@@ -47,7 +53,7 @@ def _document(letter: DeadLetter) -> dict[str, Any]:
     return {**asdict(letter), "value": letter.value.decode("utf-8", "replace")}
 
 
-@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds))
+@described(Answer(shapes.Replayed), body=Body(shapes.DeadLetterIds), access=Scope.PROJECT_ADMIN)
 async def replay_dead_letters(request: web.Request) -> web.Response:
     """Fold the dead letters of the named ids once more."""
     project = project_of_key(request)
@@ -62,12 +68,43 @@ async def replay_dead_letters(request: web.Request) -> web.Response:
     return json_response({"replayed": replayed})
 
 
-@described(Answer(shapes.IngestionWarnings))
+@described(
+    Answer(shapes.IngestionWarnings),
+    access=Scope.PROJECT_ADMIN,
+    parameters=[
+        *PAGING,
+        Parameter(name="kind", shape=WarningKind, text="Only warnings of this kind."),
+    ],
+)
 async def list_warnings(request: web.Request) -> web.Response:
-    """List samples of refused events, newest first."""
+    """List what was cut, dropped or refused, by kinds, the last seen first."""
     project = project_of_key(request)
-    warnings = request.app[keys.WARNINGS].latest(project.id)
-    return json_response({"results": list(map(asdict, warnings))})
+    kind = request.query.get("kind")
+    if kind is not None and kind not in set(WarningKind):
+        raise InvalidFieldError("kind", f"one of {', '.join(WarningKind)}", kind)
+    found = await request.app[keys.WARNINGS].summaries(project.id)
+    wanted = [each for each in found if kind in (None, each.kind)]
+    return json_response(list_document(request, wanted, _warning_document))
+
+
+def _warning_document(summary: WarningSummary) -> dict[str, Any]:
+    outcome, what_to_do = ADVICE[summary.kind]
+    return {
+        "kind": summary.kind,
+        "outcome": outcome,
+        "what_to_do": what_to_do,
+        "docs": f"docs/reference/limits.md#{summary.kind}",
+        "count_24h": summary.count_24h,
+        "count": summary.count,
+        "first_seen": iso_time(summary.first_ms),
+        "last_seen": iso_time(summary.last_ms),
+        "samples": [{"time": iso_time(each.time_ms), **_facts(each)} for each in summary.samples],
+    }
+
+
+def _facts(sample: WarningSample) -> dict[str, str | None]:
+    names = ("field", "expected", "got", "event", "distinct_id", "uuid")
+    return {name: getattr(sample, name) for name in names}
 
 
 routes = tuple(

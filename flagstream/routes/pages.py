@@ -6,9 +6,10 @@ from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
-from yarl import URL
 
 from flagstream.errors import InvalidRequestError, NotFoundError, quote
+
+from .forwarded import public_url
 
 API_ROOTS = ("/api/projects/{project}", "/api/environments/{project}")
 _MAX_PAGE = 1_000
@@ -99,5 +100,4 @@ def cursor_after(request: web.Request) -> str | None:
 
 def page_url(request: web.Request, changes: Mapping[str, str | int]) -> str:
     """Write the address of another page of the same list."""
-    url: URL = request.url.update_query(changes)
-    return str(url)
+    return str(public_url(request).update_query(changes))

@@ -10,6 +10,7 @@ from flagstream.errors import NotFoundError
 from flagstream.management import iso_time
 from flagstream.openapi import Answer, Parameter, described
 from flagstream.ports import Person, Project, Search
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
@@ -36,6 +37,7 @@ _NAMES = ("email", "name", "username")
         ),
         CURSOR,
     ],
+    access=Scope.EVENTS_READ,
 )
 async def list_persons(request: web.Request) -> web.Response:
     """List persons in the order of their first ids, or the one that has ``distinct_id``."""
@@ -58,7 +60,7 @@ async def list_persons(request: web.Request) -> web.Response:
     return json_response({"next": following, "previous": None, "results": results})
 
 
-@described(Answer(shapes.Person))
+@described(Answer(shapes.Person), access=Scope.EVENTS_READ)
 async def get_person(request: web.Request) -> web.Response:
     """Read the person who has a distinct id."""
     project = project_of_key(request)

@@ -7,9 +7,11 @@ from weakref import ref
 
 from flagstream.flags import CompiledFlags, Evaluation
 
+from .tallies import EVALUATIONS, Tally, tally_of
+
 MAX_BYTES = 32 * 1024 * 1024
 # Of an answer that is kept, besides what the request gives: about.
-_ENTRY_BYTES, _MEMBER_BYTES = 500, 8
+_ENTRY_BYTES, _MEMBER_BYTES = 800, 8
 _FREED_AT_ONCE = 16  # by each request, which itself makes a few
 
 
@@ -20,10 +22,12 @@ class Answer(NamedTuple):
     Attributes:
         members: Of the object ``flags``, encoded.
         has_failed: One of the flags could not be judged.
+        tally: Where it is counted that this was given.
     """
 
     members: Sequence[bytes]
     has_failed: bool
+    tally: Tally
 
 
 Place = tuple[str | None, str | None, bytes]
@@ -81,19 +85,22 @@ class ReadyAnswers:
             self._leaving.popleft()
 
 
-def answer_of(evaluations: Sequence[Evaluation]) -> Answer:
+def answer_of(project_id: int, evaluations: Sequence[Evaluation]) -> Answer:
     """Take what a version 2 answer holds from evaluations."""
     members = [evaluation.v2 for evaluation in evaluations]
-    return Answer(members, any(evaluation.failed for evaluation in evaluations))
+    has_failed = any(evaluation.failed for evaluation in evaluations)
+    return Answer(members, has_failed, tally_of(project_id, evaluations))
 
 
-def joined(parts: Sequence[Answer]) -> Answer:
-    """Join the answers of several parts."""
+def given(parts: Sequence[Answer]) -> tuple[Sequence[bytes], bool]:
+    """Join the answers of several parts into what is sent, and count them."""
+    for part in parts:
+        EVALUATIONS.given(part.tally)
     if len(parts) == 1:
-        return parts[0]
+        return parts[0].members, parts[0].has_failed
     members: list[bytes] = []
     has_failed = False
     for part in parts:
         members += part.members
         has_failed |= part.has_failed
-    return Answer(members, has_failed)
+    return members, has_failed

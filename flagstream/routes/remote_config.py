@@ -9,6 +9,7 @@ from msgspec import defstruct
 
 from flagstream.errors import NotFoundError
 from flagstream.openapi import Access, Answer, described
+from flagstream.state.access import Scope
 
 from . import keys
 from .auth import project_of_key
@@ -78,7 +79,7 @@ async def config_script(request: web.Request) -> web.Response:
     return web.Response(body=body, headers=script_headers(request))
 
 
-@described(Answer(Any), parameters=[TOKEN])
+@described(Answer(Any), parameters=[TOKEN], access=Scope.FLAGS_READ)
 async def payload(request: web.Request) -> web.Response:
     """Answer the one payload of a remote config flag."""
     project = project_of_key(request)

@@ -9,6 +9,17 @@ from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 SCRIPT = "application/javascript"
+NO_SNIFFING = {"X-Content-Type-Options": "nosniff"}
+_ALWAYS = {
+    # Instead of aiohttp's, which says its version and Python's.
+    hdrs.SERVER: "flagstream",
+    **NO_SNIFFING,
+}
+_PRIVATE = {
+    hdrs.CACHE_CONTROL: "no-store",
+    hdrs.REFERRER_POLICY: "no-referrer",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -47,7 +58,8 @@ def bytes_response(
 @lru_cache(maxsize=256)
 def json_headers(origin: str | None) -> CIMultiDict[str]:
     """Read the headers of a JSON answer to a page of *origin*; they are copied by the response."""
-    headers = CIMultiDict({hdrs.CONTENT_TYPE: "application/json"})
+    headers = CIMultiDict(_ALWAYS)
+    headers[hdrs.CONTENT_TYPE] = "application/json"
     if origin is not None:
         headers.update(_cross_origin(origin))
     return headers
@@ -60,6 +72,21 @@ def script_headers(request: web.BaseRequest) -> CIMultiDict[str]:
     return headers
 
 
+def complete_headers(response: web.StreamResponse, *, is_private: bool) -> None:
+    """
+    Add the headers that every answer has.
+
+    Args:
+        is_private: It is for who has the secret key, and for no cache.
+    """
+    headers = response.headers
+    if hdrs.SERVER not in headers:
+        headers.update(_ALWAYS)
+    if is_private:
+        for name, value in _PRIVATE.items():
+            headers.setdefault(name, value)
+
+
 def is_known(request: web.BaseRequest, etag: str) -> bool:
     """Tell whether a client has what *etag* is of, whatever proxies and SDKs changed about it."""
     known = request.headers.get(hdrs.IF_NONE_MATCH, "").split(",")
@@ -67,6 +94,9 @@ def is_known(request: web.BaseRequest, etag: str) -> bool:
 
 
 def _cross_origin(origin: str) -> dict[str, str]:
+    # No browser sends another one, and it could not be written.
+    if not origin.isascii():
+        return {}
     return {
         hdrs.ACCESS_CONTROL_ALLOW_ORIGIN: origin,
         hdrs.ACCESS_CONTROL_ALLOW_CREDENTIALS: "true",
@@ -91,6 +121,6 @@ async def preflight(request: web.Request) -> web.Response:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = allowed
         response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = "600"
         asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
-        if asked is not None:
+        if asked is not None and asked.isascii():
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = asked
     return response

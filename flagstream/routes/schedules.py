@@ -17,6 +17,7 @@ from flagstream.management import (
 )
 from flagstream.openapi import Answer, Parameter, described
 from flagstream.ports import ProjectSnapshot
+from flagstream.state.access import Scope
 from flagstream.state.schedules import Schedule
 
 from . import keys
@@ -43,7 +44,7 @@ class _Named(NamedTuple):
     schedule: str
 
 
-@described(Answer(shapes.Schedules), parameters=[STATUS, *PAGING])
+@described(Answer(shapes.Schedules), parameters=[STATUS, *PAGING], access=Scope.FLAGS_READ)
 async def list_project_schedules(request: web.Request) -> web.Response:
     """List the changes that are to come in a project, the newest first."""
     snapshot = _snapshot(request)
@@ -60,7 +61,7 @@ async def list_project_schedules(request: web.Request) -> web.Response:
     )
 
 
-@described(Answer(shapes.Schedules), parameters=PAGING)
+@described(Answer(shapes.Schedules), parameters=PAGING, access=Scope.FLAGS_READ)
 async def list_schedules(request: web.Request) -> web.Response:
     """List all schedules of a flag, the newest first."""
     snapshot = _snapshot(request)
@@ -70,7 +71,7 @@ async def list_schedules(request: web.Request) -> web.Response:
     )
 
 
-@described(Answer(shapes.Schedule, status=201), body=shapes.NEW_SCHEDULE)
+@described(Answer(shapes.Schedule, status=201), body=shapes.NEW_SCHEDULE, access=Scope.FLAGS_WRITE)
 async def add_schedule(request: web.Request) -> web.Response:
     """Plan a change of a flag, or a rollout that widens in steps."""
     editor, flag = editor_of(request), request.match_info["flag"]
@@ -79,28 +80,28 @@ async def add_schedule(request: web.Request) -> web.Response:
     return _answer(request, schedule, status=201)
 
 
-@described(Answer(shapes.Schedule))
+@described(Answer(shapes.Schedule), access=Scope.FLAGS_READ)
 async def get_schedule(request: web.Request) -> web.Response:
     """Read a schedule, with what each step that is to come makes of the flag."""
     snapshot = _snapshot(request)
     return _answer(request, find_schedule(snapshot, *_named(request)))
 
 
-@described(Answer(shapes.Schedule), refusals=[ConflictError])
+@described(Answer(shapes.Schedule), refusals=[ConflictError], access=Scope.FLAGS_WRITE)
 async def stop_schedule(request: web.Request) -> web.Response:
     """Let no further step come; what was applied stays."""
     editor = editor_of(request)
     return _answer(request, await request.app[keys.SCHEDULES].stop(editor, *_named(request)))
 
 
-@described(Answer(shapes.Schedule), refusals=[ConflictError])
+@described(Answer(shapes.Schedule), refusals=[ConflictError], access=Scope.FLAGS_WRITE)
 async def revert_schedule(request: web.Request) -> web.Response:
     """Let no further step come, and define the flag as it was before the first one."""
     editor = editor_of(request)
     return _answer(request, await request.app[keys.SCHEDULES].revert(editor, *_named(request)))
 
 
-@described(Answer(shapes.Schedule), refusals=[ConflictError])
+@described(Answer(shapes.Schedule), refusals=[ConflictError], access=Scope.FLAGS_WRITE)
 async def resume_schedule(request: web.Request) -> web.Response:
     """Let a paused schedule go on, on top of what the flag is now."""
     editor = editor_of(request)

@@ -1,4 +1,4 @@
-"""Definitions: flags, cohorts and project settings, the last write of each as a whole."""
+"""Definitions: flags, cohorts, settings, projects and keys, the last write of each as a whole."""
 
 from enum import StrEnum
 from typing import Any
@@ -14,6 +14,10 @@ class Kind(StrEnum):
     PROJECT = "project"
     GROUP_TYPE = "group-type"
     SCHEDULE = "schedule"
+    TENANT = "tenant"
+    KEY = "key"
+    KEY_REVOCATION = "key-revocation"
+    KEY_USE = "key-use"
 
 
 class DefinitionUpdate(Record, frozen=True):
@@ -21,7 +25,8 @@ class DefinitionUpdate(Record, frozen=True):
     A definition as it was checked and written.
 
     Attributes:
-        body: For a flag, a cohort or a group type its row, for a project its settings.
+        body: For a flag, a cohort or a group type its row, for a project its settings; of tenants
+            and keys what :mod:`.access` has.
     """
 
     time_ms: int

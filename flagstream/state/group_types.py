@@ -1,8 +1,10 @@
 """The group types of one project: five indexes, given at first sight and never reused."""
 
+from flagstream.limits import MAX_GROUP_TYPES
+
 from .records import Record, State
 
-MAX_TYPES = 5
+MAX_TYPES = MAX_GROUP_TYPES
 MAX_REFUSED = 100
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from flagstream.errors import RecordError, quote
+from flagstream.limits import MAX_STATE_BYTES
 from flagstream.topics import Table, key_parts
 
 from .definitions import DefinitionState, DefinitionUpdate, fold_definition, join_definitions
@@ -44,13 +45,15 @@ class Reducer(Generic[S, U]):
             *state* itself where nothing changes; None where the state is to be forgotten.
 
         Raises:
-            RecordError: The update cannot be decoded.
+            RecordError: The update cannot be decoded, or the state would become larger than a
+                record may be. Capture refuses that long before, but does not see at once what
+                comes in at several nodes.
         """
         before = None if state is None else self.state.from_bytes(state)
         after = self.folded(before, self.update.from_bytes(update), version)
         if after is before:
             return state
-        return None if after is None else after.to_bytes()
+        return None if after is None else _bounded(after.to_bytes(), state)
 
     def check_key(self, key: bytes | None) -> None:
         """
@@ -80,6 +83,12 @@ class Reducer(Generic[S, U]):
         if after is before:
             return ours
         return theirs if after is other else after.to_bytes()
+
+
+def _bounded(after: bytes, before: bytes | None) -> bytes:
+    if len(after) > max(MAX_STATE_BYTES, len(before or b"")):
+        raise RecordError(f"state: expected at most {MAX_STATE_BYTES} bytes, got {len(after)}")
+    return after
 
 
 REDUCERS: dict[Table, Reducer[Any, Any]] = {

@@ -10,8 +10,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import TopicPartition as KafkaTopicPartition
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from flagstream import tracing
 from flagstream.errors import BodyTooLargeError, LogUnavailableError
 from flagstream.ports import Append, LogRecord, Position, TopicPartition
+from flagstream.telemetry import LOG_FAILURES
 from flagstream.topics import APP_ID, Topic, partition_of
 
 from . import kafka_offsets  # noqa: F401 -- mends its consumers
@@ -240,13 +242,20 @@ class KafkaSink:
         except MessageSizeTooLargeError as error:
             raise BodyTooLargeError(str(error)) from error
         except (KafkaError, TimeoutError) as error:
+            LOG_FAILURES.inc()
             raise LogUnavailableError(f"Kafka takes no writes: {error!r}") from error
         return [next(events if _is_event(each) else states) for each in appends]
 
     async def _write(self, appends: Sequence[Append]) -> Sequence[Position]:
-        send, partitions = self._producer.send, self._partitions
+        send, partitions, headers = self._producer.send, self._partitions, tracing.headers()
         sent = [
-            await send(topic.value, value, key=key, partition=partition_of(key, partitions))
+            await send(
+                topic.value,
+                value,
+                key=key,
+                partition=partition_of(key, partitions),
+                headers=headers,
+            )
             for topic, key, value in appends
         ]
         return [

@@ -15,7 +15,7 @@ from flagstream.topics import Table, Topic, TopicSpec, record_key
 
 META = TopicSpec(name="flagstream.meta", partitions=1, is_compacted=True)
 # What has no table is carried over as it is; of the others everything is in the states then.
-CARRIED = (Topic.EVENTS.value, Topic.DEAD_LETTERS.value)
+CARRIED = (Topic.EVENTS.value, Topic.DEAD_LETTERS.value, Topic.INGESTION_WARNINGS.value)
 COPIED = (*CARRIED, *(table.changelog for table in Table))
 _PLACE = TopicPartition(META.name, 0)
 # One record for each epoch, and a few more until compaction.

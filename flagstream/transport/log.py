@@ -2,8 +2,11 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -236,6 +239,17 @@ class Log:
         """
         await self._writer.request(Request())
 
+    async def checkpoint(self, directory: Path) -> None:
+        """
+        Write a copy of the log as it is now, which another process can open, in moments.
+
+        It shares its files with the log, so it has to be on the same file system.
+
+        Raises:
+            LogUnavailableError: The disk is full or broken.
+        """
+        await self._writer.beside(partial(self._database.checkpoint, directory))
+
     def post(self, record: NewRecord, written: Callable[[int], None] | None = None) -> None:
         """
         Append a record without waiting: it is kept until it is written.
@@ -292,6 +306,14 @@ class Log:
             return
         for partition, kept in bounds.items():
             partition.bounds = kept
+
+    def topic_bytes(self) -> Mapping[str, int]:
+        """Tell how much there is of each topic that is not compacted."""
+        sizes = Counter[str]()
+        for partition in self._partitions.values():
+            if not partition.meta.is_compacted:
+                sizes[partition.topic] += retention.size_bytes(partition)
+        return sizes
 
     def _lowest_committed(self, partition: Partition) -> int | None:
         place = (partition.topic, partition.number)

@@ -1,9 +1,10 @@
 """The log that the settings name, opened: the one place that knows there are two kinds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flagstream.ports import LogReader, RecordSink
@@ -29,12 +30,18 @@ class OpenLog:
     Attributes:
         faust_settings: For a ``faust.App`` on this log.
         epoch: Of a topic: grows whenever its offsets begin anew.
+        checkpoint: Writes a copy of the embedded log; None on Kafka.
+        topic_bytes: How much the embedded log keeps of each topic that it keeps for a time.
+        is_writable: Tells whether the embedded log takes writes; None on Kafka.
     """
 
     faust_settings: Mapping[str, Any]
     sink: RecordSink
     reader: LogReader
     epoch: Callable[[str], int]
+    checkpoint: Callable[[Path], Awaitable[None]] | None = None
+    topic_bytes: Callable[[], Mapping[str, int]] = dict
+    is_writable: Callable[[], bool] | None = None
 
 
 @asynccontextmanager
@@ -70,6 +77,9 @@ async def _embedded(settings: Settings) -> AsyncIterator[OpenLog]:
             sink=EmbeddedSink(log),
             reader=EmbeddedReader(log),
             epoch=log.epoch,
+            checkpoint=log.checkpoint,
+            topic_bytes=log.topic_bytes,
+            is_writable=lambda: log.is_available,
         )
     finally:
         await close_log(log)

@@ -35,7 +35,7 @@ def first_kept(
         max_bytes: Of all *partitions* together.
     """
     expiring = [p for p in partitions if not p.meta.is_compacted and p.bounds.start < p.bounds.end]
-    share = _share([_size_bytes(p) for p in expiring], max_bytes)
+    share = _share([size_bytes(p) for p in expiring], max_bytes)
     starts = {}
     for partition in expiring:
         unread = committed(partition)
@@ -49,7 +49,10 @@ def first_kept(
     return starts
 
 
-def _size_bytes(partition: Partition) -> int:
+def size_bytes(partition: Partition) -> int:
+    """Tell how much a partition keeps, before compression."""
+    if partition.bounds.start == partition.bounds.end:
+        return 0
     return partition.bounds.bytes_written - partition.entry(partition.bounds.start).position_bytes
 
 

@@ -10,6 +10,7 @@ from rocksdict import (
     BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
+    Checkpoint,
     DbClosedError,
     Options,
     Rdict,
@@ -95,6 +96,20 @@ class Database:
             self._rdict.flush_wal(sync=True)
         except Exception as error:
             raise LogUnavailableError(f"{self.path}: {error}") from error
+
+    def checkpoint(self, directory: Path) -> None:
+        """
+        Write a copy of what is in here at one moment, made of links to the same files.
+
+        Raises:
+            LogUnavailableError: Disk full or broken, or *directory* is there.
+        """
+        try:
+            # Before, as it lets other threads go on: within a checkpoint they would wait for it.
+            self._rdict.flush(wait=True)
+            Checkpoint(self._rdict).create_checkpoint(str(directory))
+        except Exception as error:
+            raise LogUnavailableError(f"{directory}: {error}") from error
 
     def recover(self) -> bool:
         """

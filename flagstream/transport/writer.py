@@ -11,6 +11,7 @@ from typing import NamedTuple
 from rocksdict import WriteBatch
 
 from flagstream.errors import LogUnavailableError
+from flagstream.telemetry import LOG_FAILURES
 
 from . import layout
 from .options import LogOptions
@@ -136,6 +137,13 @@ class Writer:
         self._between.append(callback)
         self._soon()
 
+    async def beside(self, job: Callable[[], None]) -> None:
+        """Do something in a thread during which the database is not opened again."""
+        future = asyncio.get_running_loop().run_in_executor(None, job)
+        self._jobs.add(future)
+        future.add_done_callback(self._jobs.discard)
+        await asyncio.shield(future)
+
     def _soon(self) -> None:
         if "soon" not in self._timers:
             self._timers["soon"] = asyncio.get_running_loop().call_soon(self._flush)
@@ -241,6 +249,7 @@ class Writer:
     def fail(self, error: LogUnavailableError) -> None:
         """Refuse everybody who waits, and everybody who comes, until the disk has room again."""
         logger.error("The log takes no writes", extra={"reason": str(error)})
+        LOG_FAILURES.inc()
         self._error = error
         requests, self._requests = self._requests, []
         for request in requests:

@@ -3,11 +3,12 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
+from flagstream.errors import Problem
 from flagstream.flags import (
     CompiledFlags,
     Definitions,
@@ -123,9 +124,14 @@ def _report(project_id: int, made: ProjectSnapshot, before: ProjectSnapshot | No
     known = {} if before is None else before.flags.problems
     for key, problems in made.flags.problems.items():
         if known.get(key) != problems:
-            facts = {"project_id": project_id, "flag": key, "problems": list(map(str, problems))}
+            facts = {"project_id": project_id, "flag": key, "problems": _expected(problems)}
             logger.warning("a flag's definition cannot be read", extra=facts)
         yield
+
+
+def _expected(problems: Sequence[Problem]) -> list[str]:
+    """Say what is wrong without the values, which logs are not for."""
+    return [f"{each.path}: expected {each.expected}" for each in problems]
 
 
 @stepwise

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from flagstream.errors import RecordError
 from flagstream.ports import LogRecord, TopicPartition
+from flagstream.state.access import ACCESS_KINDS
 from flagstream.state.merge import REDUCERS, Reducer
 from flagstream.state.sessions import SessionState
 from flagstream.topics import Table, key_parts
@@ -39,7 +40,7 @@ class Merge:
         positions: Next offset of each partition that had a record.
         versions: Highest version of each partition of a changelog that had a state.
         stale: Keys under which decoded objects may be cached.
-        projects: Whose definitions or group types changed.
+        projects: Whose flags, or what they are compiled with, changed.
         skipped: Records that could not be decoded.
     """
 
@@ -83,7 +84,9 @@ class Merge:
         if table is Table.SESSIONS:
             self._index(record.key, before, after)
         elif table in (Table.DEFINITIONS, Table.GROUP_TYPES):
-            self.projects.add(int(key_parts(record.key)[0]))
+            project_id, *rest = key_parts(record.key)
+            if ACCESS_KINDS.isdisjoint(rest[:1]):
+                self.projects.add(int(project_id))
 
     def _index(self, session_key: bytes, before: bytes | None, after: bytes | None) -> None:
         states = [

@@ -7,6 +7,7 @@ from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import NamedTuple, Self
 
 from flagstream.errors import OverloadedError, UnavailableError
@@ -15,6 +16,7 @@ from flagstream.settings import Settings
 from flagstream.topics import Table, epoch_of, offset_of, version_of
 
 from .elsewhere import Elsewhere
+from .freshness import Freshness
 
 _TABLES = {table.source.value: table for table in Table}
 _MAX_RETRY_AFTER_S = 30
@@ -72,6 +74,7 @@ class _Partition:
         applied: Highest version in the views.
         unfolded: Who waits for an offset to be folded.
         unapplied: Who waits for a version to be applied.
+        freshness: Of what is not visible yet.
     """
 
     appended: int = 0
@@ -83,6 +86,7 @@ class _Partition:
     applied: int = _NO_VERSION
     unfolded: list[_Waiter] = field(default_factory=list)
     unapplied: list[_Waiter] = field(default_factory=list)
+    freshness: Freshness = field(default_factory=Freshness)
 
     @property
     def lag(self) -> int:
@@ -95,6 +99,10 @@ class _Partition:
         Its own version is enough where later changes are still under way.
         """
         return min(self.changed, version_of(epoch_of(self.changed), offset))
+
+    def is_visible(self, offset: int) -> bool:
+        """Tell whether the views have what follows from an offset."""
+        return offset < self.folded and self.needed(offset) <= self.applied
 
 
 class Watermarks:
@@ -115,11 +123,13 @@ class Watermarks:
         max_lag_changes: int,
         max_lag_s: float,
         has_peers: bool = False,
+        has_views: bool = True,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._max_lag_changes = max_lag_changes
         self._max_lag_s = max_lag_s
         self._has_peers = has_peers
+        self._has_views = has_views
         self._clock_ms = clock_ms
         self._partitions: dict[TopicPartition, _Partition] = {}
         self._lagging: set[TopicPartition] = set()
@@ -136,6 +146,7 @@ class Watermarks:
             max_lag_changes=settings.max_lag_changes,
             max_lag_s=settings.kafka_max_lag_s if has_peers else settings.max_lag_s,
             has_peers=has_peers,
+            has_views=settings.role != "worker",
         )
 
     def begin(
@@ -172,10 +183,14 @@ class Watermarks:
         return self._is_open
 
     def appended(self, positions: Iterable[Position]) -> None:
-        """Note records that were written."""
-        for position in positions:
-            if position.topic in _TABLES:
-                self._move(position.topic_partition, appended=position.offset + 1)
+        """Note records that this process has written."""
+        now_s = monotonic()
+        for topic, partition, offset in positions:
+            if topic in _TABLES:
+                place = TopicPartition(topic, partition)
+                self._move(place, appended=offset + 1)
+                if self._has_views:
+                    self._partitions[place].freshness.begin(offset, now_s, is_own=True)
 
     def landed(self, key: bytes, position: Position) -> None:
         """Note a record that another process has written and that changes what is under *key*."""
@@ -187,9 +202,11 @@ class Watermarks:
 
     def ends(self, ends: Mapping[TopicPartition, int]) -> None:
         """Note where the log ends, whoever wrote it."""
+        now_s = monotonic()
         for place, end in ends.items():
             if place.topic in _TABLES:
                 self._move(place, appended=end)
+                self._wait(place, end - 1, now_s)
 
     def folded(self, topic: str, partition: int, offset: int, changed_version: int | None) -> None:
         """
@@ -236,6 +253,7 @@ class Watermarks:
             marks = self._marks(place)
             marks.changed = max(marks.changed, changed)
             self._move(place, appended=appended)
+            self._wait(place, appended - 1, monotonic())
             self._fold(place, folded)
             self._apply(marks, applied)
 
@@ -248,8 +266,7 @@ class Watermarks:
         """Tell whether the state that follows from this record is in the views."""
         if position.topic not in _TABLES:
             return True
-        marks = self._marks(position.topic_partition)
-        return position.offset < marks.folded and marks.needed(position.offset) <= marks.applied
+        return self._marks(position.topic_partition).is_visible(position.offset)
 
     async def wait_visible(self, positions: Sequence[Position], timeout_s: float) -> bool:
         """Wait until all are visible; False once *timeout_s* has passed."""
@@ -299,6 +316,30 @@ class Watermarks:
         oldest_ms = min(self._partitions[place].oldest_ms for place in self._lagging)
         return max(self._clock_ms() - oldest_ms, 0) / 1000
 
+    def lags(self) -> Mapping[Table, tuple[int, float]]:
+        """Tell the same by table: records, and the age of the oldest."""
+        now_ms = self._clock_ms()
+        lags: dict[Table, tuple[int, float]] = dict.fromkeys(Table, (0, 0.0))
+        for place in self._lagging:
+            marks, table = self._partitions[place], _TABLES[place.topic]
+            changes, oldest_s = lags[table]
+            age_s = max(now_ms - marks.oldest_ms, 0) / 1000
+            lags[table] = changes + marks.lag, max(oldest_s, age_s)
+        return lags
+
+    @property
+    def view_age_s(self) -> float:
+        """Time since the oldest change came that is not visible yet; 0 without any."""
+        pending = [m.freshness.pending for m in self._partitions.values() if m.freshness.pending]
+        oldest_s = min((each[0].since_s for each in pending), default=None)
+        return 0.0 if oldest_s is None else monotonic() - oldest_s
+
+    def _wait(self, place: TopicPartition, offset: int, now_s: float) -> None:
+        """Note what others have written, unless it has come as far already."""
+        marks = self._partitions[place]
+        if self._has_views and not marks.is_visible(offset):
+            marks.freshness.begin(offset, now_s, is_own=False)
+
     def _marks(self, place: TopicPartition) -> _Partition:
         return self._partitions.setdefault(place, _Partition())
 
@@ -310,11 +351,16 @@ class Watermarks:
                 _wake(waiter)
             else:
                 insort(marks.unapplied, waiter._replace(mark=marks.changed))
+        # Otherwise it waits for the views, which will tell.
+        if marks.changed <= marks.applied and marks.freshness.pending:
+            marks.freshness.end(marks.is_visible)
 
     def _apply(self, marks: _Partition, version: int) -> None:
         marks.applied = max(marks.applied, version)
         for waiter in _passed(marks.unapplied, marks.applied):
             _wake(waiter)
+        if marks.freshness.pending:
+            marks.freshness.end(marks.is_visible)
 
     def _move(self, place: TopicPartition, *, folded: int = 0, appended: int = 0) -> None:
         marks = self._marks(place)

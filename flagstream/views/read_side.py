@@ -1,14 +1,17 @@
 """The read side of a process, put together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import math
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from pathlib import Path
+from time import monotonic
 from typing import Self
 
 from flagstream.ports import LogReader
 from flagstream.settings import Settings
 from flagstream.topics import Table
 
+from .access import StoredAccess
 from .catalog import StoredCatalog
 from .follower import Follower, Following, ended, has_failed
 from .layout import FORMAT
@@ -26,6 +29,7 @@ class Readers:
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
         is_compiled: Whether the catalog holds all definitions.
     """
 
@@ -36,15 +40,17 @@ class Readers:
             active_groups_ttl_days=settings.active_groups_ttl_days,
         )
         self.catalog = StoredCatalog(store)
+        self.access = StoredAccess(store, settings.project_token)
         self.is_compiled = False
 
     async def compile(self) -> None:
         """Compile all definitions of the store."""
+        self.access.load()
         self.catalog.mark_all()
         await self.catalog.refresh()
         self.is_compiled = True
 
-    async def changed(self, stale: Iterable[bytes], projects: Iterable[int]) -> None:
+    async def changed(self, stale: Collection[bytes], projects: Iterable[int]) -> None:
         """
         Take in a change of the store.
 
@@ -53,6 +59,7 @@ class Readers:
             projects: Whose definitions or group types changed.
         """
         self.state.drop(stale)
+        self.access.changed(stale)
         self.catalog.mark(projects)
         if projects and self.is_compiled:
             await self.catalog.refresh()
@@ -89,6 +96,7 @@ class FollowedViews:
         self._peers = Peers(reader, self.progress, follower.is_followed)
         self._has_peers = bool(settings.broker_url)
         self._looking: asyncio.Task[None] | None = None
+        self._ended_s = math.inf
 
     async def start(self) -> None:
         """
@@ -110,6 +118,11 @@ class FollowedViews:
         """Whether the views are complete, followed, and take what follows."""
         return self._following.is_ready
 
+    @property
+    def view_age_s(self) -> float:
+        """How old what requests read is, at most; 0 where it shows all that was acknowledged."""
+        return max(self.progress.view_age_s, monotonic() - self._ended_s)
+
     def sessions(self, after: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the encoded sessions behind a key."""
         return self._store.states(Table.SESSIONS, after)
@@ -129,6 +142,7 @@ class FollowedViews:
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         if has_failed(task):
+            self._ended_s = monotonic()
             self.progress.close()
 
 
@@ -139,11 +153,13 @@ class ReadSide(FollowedViews):
     Attributes:
         state: Implements :class:`flagstream.ports.StateView`.
         catalog: Implements :class:`flagstream.ports.Catalog`.
+        access: Implements :class:`flagstream.ports.Projects` and ``SecretKeys``.
     """
 
     def __init__(self, settings: Settings, reader: LogReader, store: ViewStore) -> None:
         self._readers = Readers(settings, store)
         self.state, self.catalog = self._readers.state, self._readers.catalog
+        self.access = self._readers.access
         super().__init__(settings, Watermarks.of(settings), reader, store, self._tell)
 
     @classmethod

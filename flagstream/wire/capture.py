@@ -10,15 +10,16 @@ from flagstream.errors import (
     UnauthenticatedError,
     quote,
 )
+from flagstream.limits import MAX_EVENTS
 
 from .events import CapturedEvent, Envelope, parse_event
 from .fields import is_list, is_object
+from .losses import EventLimits, Loss, loss_of
 from .times import sent_at_ms
 
-MAX_EVENTS = 5_000
 TOKEN_NAMES = ("api_key", "token", "$token")
 _PERSONAL_KEY_PREFIX = "phx_"
-_MAX_UUID_CHARS = 100
+_MAX_TEXT_CHARS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,16 +29,18 @@ class Rejection:
 
     Attributes:
         index: Its place in the request.
-        uuid: As sent, where it is text.
+        uuid: As sent, where it is text; its name and distinct id likewise.
         field: What was wrong, dotted.
-        event: Its beginning.
+        loss: The same without what came.
     """
 
     index: int
     uuid: str | None
     field: str
     detail: str
-    event: str
+    name: str | None
+    distinct_id: str | None
+    loss: Loss
 
 
 class Captured(NamedTuple):
@@ -55,7 +58,12 @@ class Captured(NamedTuple):
 
 
 def parse_capture(
-    decoded: Any, query: Mapping[str, str], *, received_ms: int, default_name: str = ""
+    decoded: Any,
+    query: Mapping[str, str],
+    *,
+    received_ms: int,
+    default_name: str = "",
+    limits: EventLimits = EventLimits(),  # noqa: B008 -- immutable
 ) -> Captured:
     """
     Read a decoded body. A bad event costs none of the good ones beside it.
@@ -67,7 +75,7 @@ def parse_capture(
 
     Raises:
         UnauthenticatedError: There is no token, more than one, or a personal key.
-        BodyTooLargeError: There are more than :data:`MAX_EVENTS` events.
+        BodyTooLargeError: There are more than :data:`flagstream.limits.MAX_EVENTS` events.
         InvalidRequestError: There are no events.
     """
     events = _events(decoded)
@@ -77,6 +85,7 @@ def parse_capture(
         received_ms=received_ms,
         sent_at_ms=sent_at_ms(sent_at, query),
         default_name=default_name,
+        limits=limits,
     )
     return parse_events(events, envelope, token)
 
@@ -86,7 +95,7 @@ def parse_events(events: Sequence[Any], envelope: Envelope, token: str) -> Captu
     Read the events of a request.
 
     Raises:
-        BodyTooLargeError: There are more than :data:`MAX_EVENTS` events.
+        BodyTooLargeError: There are more than :data:`flagstream.limits.MAX_EVENTS` events.
     """
     if len(events) > MAX_EVENTS:
         raise BodyTooLargeError(f"batch: expected at most {MAX_EVENTS} events, got {len(events)}")
@@ -102,14 +111,20 @@ def parse_events(events: Sequence[Any], envelope: Envelope, token: str) -> Captu
 
 def rejection(index: int, event: Any, error: InvalidRequestError) -> Rejection:
     """Describe why an event was refused."""
-    uuid = event.get("uuid") if is_object(event) else None
     return Rejection(
         index=index,
-        uuid=uuid[:_MAX_UUID_CHARS] if isinstance(uuid, str) else None,
+        uuid=_text(event, "uuid"),
         field=error.attr or "event",
         detail=error.detail,
-        event=quote(event),
+        name=_text(event, "event"),
+        distinct_id=_text(event, "distinct_id"),
+        loss=loss_of(error),
     )
+
+
+def _text(event: Any, name: str) -> str | None:
+    value = event.get(name) if is_object(event) else None
+    return value[:_MAX_TEXT_CHARS] if isinstance(value, str) else None
 
 
 def _events(decoded: Any) -> Sequence[Any]:

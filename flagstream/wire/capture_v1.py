@@ -8,6 +8,7 @@ from flagstream.errors import InvalidFieldError
 from .capture import Captured, Rejection, parse_events
 from .events import Envelope
 from .fields import is_list, is_object
+from .losses import EventLimits
 from .times import unix_ms
 
 # By option, the property that says the same in the older forms.
@@ -34,7 +35,13 @@ class CaptureHeaders(NamedTuple):
     sent_at: str | None
 
 
-def parse_capture_v1(decoded: Any, headers: CaptureHeaders, *, received_ms: int) -> Captured:
+def parse_capture_v1(
+    decoded: Any,
+    headers: CaptureHeaders,
+    *,
+    received_ms: int,
+    limits: EventLimits = EventLimits(),  # noqa: B008 -- immutable
+) -> Captured:
     """
     Read a decoded body; as :func:`.parse_capture`, of which this is another spelling.
 
@@ -46,7 +53,10 @@ def parse_capture_v1(decoded: Any, headers: CaptureHeaders, *, received_ms: int)
     if not is_list(batch) or not batch:
         raise InvalidFieldError("batch", "at least one event", batch)
     envelope = Envelope(
-        received_ms=received_ms, sent_at_ms=unix_ms(headers.sent_at), default_name=""
+        received_ms=received_ms,
+        sent_at_ms=unix_ms(headers.sent_at),
+        default_name="",
+        limits=limits,
     )
     library = _library(headers.sdk)
     events = [_event(event, library) for event in batch]

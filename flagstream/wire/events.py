@@ -6,23 +6,27 @@ from typing import Any, NamedTuple
 
 import msgspec
 import orjson
+from msgspec import structs
 from uuid_utils import UUID, uuid7
 
 from flagstream.errors import InvalidEventError
 from flagstream.flags import number_text
+from flagstream.limits import MAX_EVENT_NAME_CHARS, MAX_ID_CHARS
+from flagstream.warning_kinds import WarningKind
 
-from .fields import (
-    MAX_DISTINCT_ID_CHARS,
-    group_keys,
-    is_number,
-    is_object,
-    names_member,
-    object_member,
-)
+from .fields import group_keys, is_number, is_object, names_member, object_member
 from .groups import GroupChange, group_of_event
+from .losses import (
+    EventLimits,
+    Loss,
+    Properties,
+    bounded_names,
+    cut,
+    drop_deep,
+    keep_bounded,
+)
 from .times import event_time_ms
 
-_MAX_NAME_CHARS = 200
 _NEVER_MERGED = frozenset(
     [
         "anonymous",
@@ -84,8 +88,8 @@ class PersonChange(msgspec.Struct, frozen=True, kw_only=True):
         merge: None where there is no other id, or none that may be merged.
     """
 
-    set: Mapping[str, Any]
-    set_once: Mapping[str, Any]
+    set: Properties
+    set_once: Properties
     unset: Sequence[str]
     merge: Merge | None
 
@@ -107,6 +111,7 @@ class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
         group: None where the event changes no group.
         person: None where the event changes no person.
         makes_person: Whether its distinct id is a person from the first such event on.
+        losses: What was cut, or left out.
     """
 
     uuid: str
@@ -115,12 +120,13 @@ class CapturedEvent(msgspec.Struct, frozen=True, kw_only=True):
     distinct_id: str
     time_ms: int
     received_ms: int
-    properties: Mapping[str, Any]
+    properties: Properties
     groups: Mapping[str, str] | None
     session_id: str | None
     group: GroupChange | None
     person: PersonChange | None
     makes_person: bool
+    losses: Sequence[Loss]
 
 
 class Envelope(NamedTuple):
@@ -134,6 +140,7 @@ class Envelope(NamedTuple):
     received_ms: int
     sent_at_ms: int | None
     default_name: str
+    limits: EventLimits
 
 
 def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
@@ -145,14 +152,16 @@ def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
     """
     if not is_object(event):
         raise InvalidEventError("event", "an object", event)
-    name = _name(event.get("event") or envelope.default_name)
+    losses: list[Loss] = []
+    name = _name(event.get("event") or envelope.default_name, losses)
     properties = _properties(event)
     # Mixpanel's libraries, which old clients were made from, have a dollar in front.
     distinct_id = _distinct_id(
-        event.get("distinct_id"), event.get("$distinct_id"), properties.get("distinct_id")
+        (event.get("distinct_id"), event.get("$distinct_id"), properties.get("distinct_id")),
+        losses,
     )
     groups = properties.get("$groups")
-    return CapturedEvent(
+    captured = CapturedEvent(
         uuid=_uuid(event.get("uuid")),
         may_repeat=bool(event.get("uuid")),
         name=name,
@@ -165,19 +174,44 @@ def parse_event(event: Any, envelope: Envelope) -> CapturedEvent:
         ),
         received_ms=envelope.received_ms,
         properties=properties,
-        groups=group_keys(groups, "properties.$groups") if is_object(groups) else None,
-        session_id=_session_id(properties),
-        group=_group_change(properties) if name == "$groupidentify" else None,
-        person=_person_change(name, distinct_id, properties),
+        groups=group_keys(groups, "properties.$groups", losses) if is_object(groups) else None,
+        session_id=_session_id(properties, losses),
+        group=(
+            _group_change(properties, envelope.limits, losses) if name == "$groupidentify" else None
+        ),
+        person=_person_change(name, distinct_id, properties, envelope.limits, losses),
         # Backends make up a distinct id for each change of a group.
         makes_person=name != "$groupidentify" and not _has_no_profile(properties),
+        losses=losses,
     )
+    # Last: what the event changes is told by whatever came.
+    keep_bounded(properties, "properties", envelope.limits.properties, losses)
+    return captured
 
 
-def _name(value: Any) -> str:
-    if not isinstance(value, str) or not 0 < len(value) <= _MAX_NAME_CHARS:
-        raise InvalidEventError("event", f"a name of 1 to {_MAX_NAME_CHARS} characters", value)
-    return value
+def flattened(event: CapturedEvent, depth: int) -> CapturedEvent:
+    """
+    Remove properties that are nested too deep, whatever they are of.
+
+    Returns:
+        *event* itself where there are none.
+    """
+    holders = {"properties": event.properties}
+    for change, of in ((event.group, "group_"), (event.person, "")):
+        if change is not None:
+            holders |= {f"properties.${of}set": change.set}
+            holders |= {f"properties.${of}set_once": change.set_once}
+    losses = drop_deep(holders, depth)
+    return structs.replace(event, losses=[*event.losses, *losses]) if losses else event
+
+
+def _name(value: Any, losses: list[Loss]) -> str:
+    if not isinstance(value, str) or not value:
+        expected = f"a name of 1 to {MAX_EVENT_NAME_CHARS} characters"
+        raise InvalidEventError("event", expected, value)
+    if len(value) <= MAX_EVENT_NAME_CHARS:
+        return value
+    return cut(value, MAX_EVENT_NAME_CHARS, WarningKind.EVENT_NAME_CUT, "event", losses)
 
 
 def _uuid(value: Any) -> str:
@@ -189,12 +223,18 @@ def _uuid(value: Any) -> str:
         raise InvalidEventError("uuid", "a UUID", value) from None
 
 
-def _distinct_id(*values: Any) -> str:
+def _distinct_id(values: Sequence[Any], losses: list[Loss]) -> str:
     for value in values:
         if value is None or value == "":
             continue
-        return id_text(value)[:MAX_DISTINCT_ID_CHARS]
+        return _bounded_id(id_text(value), "distinct_id", losses)
     raise InvalidEventError("distinct_id", "an id", values[0])
+
+
+def _bounded_id(text: str, field: str, losses: list[Loss]) -> str:
+    if len(text) <= MAX_ID_CHARS:
+        return text
+    return cut(text, MAX_ID_CHARS, WarningKind.ID_CUT, field, losses)
 
 
 def id_text(value: Any) -> str:
@@ -222,43 +262,56 @@ def _properties(event: Mapping[str, Any]) -> dict[str, Any]:
     return properties
 
 
-def _session_id(properties: Mapping[str, Any]) -> str | None:
+def _session_id(properties: Mapping[str, Any], losses: list[Loss]) -> str | None:
     session_id = properties.get("$session_id")
     if not session_id or properties.get("$is_server") or not isinstance(session_id, str):
         return None
-    return session_id[:MAX_DISTINCT_ID_CHARS]
+    return _bounded_id(session_id, "properties.$session_id", losses)
 
 
-def _group_change(properties: Mapping[str, Any]) -> GroupChange:
+def _group_change(
+    properties: Mapping[str, Any], limits: EventLimits, losses: list[Loss]
+) -> GroupChange:
     if _has_no_profile(properties):
         raise InvalidEventError("properties.$process_person_profile", "true", got=False)
-    return group_of_event(properties)
+    return group_of_event(properties, limits, losses)
 
 
 def _person_change(
-    name: str, distinct_id: str, properties: Mapping[str, Any]
+    name: str,
+    distinct_id: str,
+    properties: Mapping[str, Any],
+    limits: EventLimits,
+    losses: list[Loss],
 ) -> PersonChange | None:
     if _has_no_profile(properties):
         return None
+    most, unset = limits.properties, names_member(properties, "$unset")
     change = PersonChange(
         set=object_member(properties, "$set"),
         set_once=object_member(properties, "$set_once"),
-        unset=names_member(properties, "$unset"),
-        merge=_merge(name, distinct_id, properties),
+        unset=bounded_names(unset, "properties.$unset", most, losses) if unset else (),
+        merge=_merge(name, distinct_id, properties, losses),
     )
-    return change if change != _NO_CHANGE else None
+    if change == _NO_CHANGE:
+        return None
+    keep_bounded(change.set, "properties.$set", most, losses)
+    keep_bounded(change.set_once, "properties.$set_once", most, losses)
+    return change
 
 
 def _has_no_profile(properties: Mapping[str, Any]) -> bool:
     return properties.get("$process_person_profile") is False
 
 
-def _merge(name: str, distinct_id: str, properties: Mapping[str, Any]) -> Merge | None:
+def _merge(
+    name: str, distinct_id: str, properties: Mapping[str, Any], losses: list[Loss]
+) -> Merge | None:
     if name not in _MERGES:
         return None
     member, rule = _MERGES[name]
     value = properties.get(member)
-    other = "" if value is None else id_text(value)[:MAX_DISTINCT_ID_CHARS]
+    other = "" if value is None else _bounded_id(id_text(value), f"properties.{member}", losses)
     if other == distinct_id or _is_never_merged(other) or _is_never_merged(distinct_id):
         return None
     return Merge(other, rule, f"properties.{member}")

@@ -7,8 +7,9 @@ import msgspec
 
 from flagstream.errors import InvalidRequestError, UnauthenticatedError, quote
 from flagstream.flags import number_text
+from flagstream.limits import MAX_ID_CHARS
 
-from .fields import MAX_DISTINCT_ID_CHARS, group_keys, is_list, is_number, is_object
+from .fields import all_group_keys, is_list, is_number, is_object
 
 _NOTHING: Mapping[str, Any] = {}
 
@@ -71,7 +72,7 @@ def parse_flags_request(decoded: Any, query: Mapping[str, str]) -> FlagsRequest:
             "$device_id",
         ),
         session_id=_text(get("$session_id") or get("session_id"), "$session_id"),
-        groups=group_keys(groups, "groups") if groups else {},
+        groups=all_group_keys(groups, "groups") if groups else {},
         person_properties=person_properties,
         group_properties=_group_properties(get("group_properties") or get("$group_properties")),
         flag_keys=_flag_keys(get),
@@ -92,7 +93,7 @@ def _token(value: Any) -> str:
 
 def _distinct_id(value: Any) -> str:
     if isinstance(value, str):
-        return value[:MAX_DISTINCT_ID_CHARS]
+        return value[:MAX_ID_CHARS]
     if is_number(value):
         return number_text(value)
     raise _refused("distinct_id", "text or a number", value)
@@ -101,7 +102,7 @@ def _distinct_id(value: Any) -> str:
 def _anon_distinct_id(value: Any) -> str | None:
     """Read an id that is stored, so it is cut as others are."""
     text = _text(value, "$anon_distinct_id")
-    return None if text is None else text[:MAX_DISTINCT_ID_CHARS]
+    return None if text is None else text[:MAX_ID_CHARS]
 
 
 def _text(value: Any, field: str) -> str | None:

@@ -7,12 +7,20 @@ import msgspec
 
 from flagstream.errors import BodyTooLargeError, InvalidFieldError, InvalidRequestError
 from flagstream.flags import group_key_text
+from flagstream.limits import MAX_GROUP_NAME_CHARS, MAX_LINES
 
 from . import json_text
-from .fields import MAX_GROUP_KEY_CHARS, is_object, names_member, object_member
+from .fields import is_object, names_member, object_member, too_long_name
+from .losses import (
+    EventLimits,
+    Loss,
+    OverLimitError,
+    bounded_names,
+    drop_deep,
+    keep_bounded,
+)
 
-MAX_LINES = 10_000
-_NAME = f"1 to {MAX_GROUP_KEY_CHARS} characters"
+_NAME = f"1 to {MAX_GROUP_NAME_CHARS} characters"
 
 
 class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,8 +28,8 @@ class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
 
     group_type: str
     group_key: str
-    set: Mapping[str, Any]
-    set_once: Mapping[str, Any]
+    set: dict[str, Any]
+    set_once: dict[str, Any]
     unset: Sequence[str]
 
 
@@ -59,24 +67,35 @@ _OF_LINES = _Spelling(
 )
 
 
-def group_of_event(properties: Mapping[str, Any]) -> GroupChange:
+def group_of_event(
+    properties: Mapping[str, Any], limits: EventLimits, losses: list[Loss]
+) -> GroupChange:
     """
     Read the properties of a ``$groupidentify``.
+
+    Args:
+        losses: Told of properties that are left out.
 
     Raises:
         InvalidFieldError: Naming the member.
     """
-    return _change(properties, _OF_EVENTS)
+    return _change(properties, _OF_EVENTS, limits, losses)
 
 
-def group_change(members: Mapping[str, Any]) -> GroupChange:
+def group_change(members: Mapping[str, Any], limits: EventLimits) -> GroupChange:
     """
     Read what the API is sent.
 
     Raises:
-        InvalidFieldError: Naming the member.
+        InvalidFieldError: Naming the member, or the property that is over a limit.
     """
-    return _change(members, _OF_LINES)
+    losses: list[Loss] = []
+    change = _change(members, _OF_LINES, limits, losses)
+    values = {_OF_LINES.set: change.set, _OF_LINES.set_once: change.set_once}
+    losses += drop_deep(values, limits.property_depth)
+    if losses:
+        raise OverLimitError(losses[0])
+    return change
 
 
 class GroupLine(NamedTuple):
@@ -92,7 +111,7 @@ class GroupLine(NamedTuple):
     read: GroupChange | InvalidRequestError
 
 
-def group_lines(raw: bytes, max_depth: int) -> Iterator[GroupLine]:
+def group_lines(raw: bytes, max_depth: int, limits: EventLimits) -> Iterator[GroupLine]:
     """
     Read one JSON object from each line that is not empty.
 
@@ -100,38 +119,55 @@ def group_lines(raw: bytes, max_depth: int) -> Iterator[GroupLine]:
         max_depth: Levels of nested objects and lists in a line.
 
     Raises:
-        BodyTooLargeError: There are more than :data:`MAX_LINES`.
+        BodyTooLargeError: There are more than :data:`flagstream.limits.MAX_LINES`.
     """
+    # Before they are taken apart: a line may be empty, and a byte would become a hundred.
+    breaks = max(raw.count(b"\n"), raw.count(b"\r"))
+    if breaks > MAX_LINES:
+        raise BodyTooLargeError(f"body: expected at most {MAX_LINES} lines, got {breaks}")
     lines = raw.splitlines()
     if len(lines) > MAX_LINES:
         raise BodyTooLargeError(f"body: expected at most {MAX_LINES} lines, got {len(lines)}")
     for number, line in enumerate(lines, 1):
         if line.strip():
-            yield GroupLine(number, _read(line, max_depth))
+            yield GroupLine(number, _read(line, max_depth, limits))
 
 
-def _read(line: bytes, max_depth: int) -> GroupChange | InvalidRequestError:
+def _read(line: bytes, max_depth: int, limits: EventLimits) -> GroupChange | InvalidRequestError:
     try:
         members = json_text.loads(line, max_depth)
         if not is_object(members):
             raise InvalidFieldError("line", "an object", members)
-        return group_change(members)
+        return group_change(members, limits)
     except InvalidRequestError as error:
         return error
 
 
-def _change(members: Mapping[str, Any], spelling: _Spelling) -> GroupChange:
+def _change(
+    members: Mapping[str, Any], spelling: _Spelling, limits: EventLimits, losses: list[Loss]
+) -> GroupChange:
     path = spelling.path
     group_type, key = members.get(spelling.group_type), members.get(spelling.group_key)
     text = group_key_text(key)
-    if not isinstance(group_type, str) or not 0 < len(group_type) <= MAX_GROUP_KEY_CHARS:
+    if not isinstance(group_type, str) or not group_type:
         raise InvalidFieldError(f"{path}{spelling.group_type}", _NAME, group_type)
-    if text is None or len(text) > MAX_GROUP_KEY_CHARS:
+    if text is None:
         raise InvalidFieldError(f"{path}{spelling.group_key}", f"{_NAME} or a number", key)
-    return GroupChange(
+    for name, member in ((group_type, spelling.group_type), (text, spelling.group_key)):
+        if len(name) > MAX_GROUP_NAME_CHARS:
+            raise OverLimitError(too_long_name(name, f"{path}{member}"))
+    change = GroupChange(
         group_type=group_type,
         group_key=text,
         set=object_member(members, spelling.set),
         set_once=object_member(members, spelling.set_once),
-        unset=names_member(members, spelling.unset),
+        unset=bounded_names(
+            names_member(members, spelling.unset),
+            f"{path}{spelling.unset}",
+            limits.properties,
+            losses,
+        ),
     )
+    keep_bounded(change.set, f"{path}{spelling.set}", limits.properties, losses)
+    keep_bounded(change.set_once, f"{path}{spelling.set_once}", limits.properties, losses)
+    return change

@@ -19,7 +19,7 @@ def decompress(packed: bytes, max_bytes: int) -> bytes:
         packed: At most 256 KiB, as every code costs a step of Python on the event loop.
 
     Raises:
-        BodyTooLargeError: More went in, or more than *max_bytes* characters came out.
+        BodyTooLargeError: More went in, or more than *max_bytes* came out.
         InvalidRequestError: This is not LZ-string.
 
     Source:
@@ -34,7 +34,10 @@ def decompress(packed: bytes, max_bytes: int) -> bytes:
         raise InvalidRequestError("body: expected LZ-string, got a damaged one") from None
     # The characters are UTF-16 code units, as in JavaScript.
     text = units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text.encode()
+    inflated = text.encode()
+    if len(inflated) > max_bytes:
+        raise BodyTooLargeError(f"body: expected at most {max_bytes} bytes once inflated")
+    return inflated
 
 
 def _units(read: Callable[[int], int], max_units: int) -> str:

@@ -6,13 +6,14 @@ from typing import Annotated, Any
 import msgspec
 import orjson
 
+from flagstream.limits import MAX_GROUP_NAME_CHARS, MAX_GROUPS_NAMED, MAX_ID_CHARS
+
 from . import json_text
-from .fields import MAX_DISTINCT_ID_CHARS, MAX_GROUP_KEY_CHARS, MAX_GROUP_TYPES_NAMED
 from .flags import FlagsRequest, parse_flags_request
 
-_Id = Annotated[str, msgspec.Meta(max_length=MAX_DISTINCT_ID_CHARS)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_GROUP_KEY_CHARS)]
-_Groups = Annotated[dict[_Name, _Name], msgspec.Meta(max_length=MAX_GROUP_TYPES_NAMED)]
+_Id = Annotated[str, msgspec.Meta(max_length=MAX_ID_CHARS)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_GROUP_NAME_CHARS)]
+_Groups = Annotated[dict[_Name, _Name], msgspec.Meta(max_length=MAX_GROUPS_NAMED)]
 _EMPTY = msgspec.Raw(b"{}")
 _IS_EMPTY = {b"{}", b"null"}
 
@@ -61,7 +62,7 @@ def read_flags_request(raw: bytes, query: Mapping[str, str], max_depth: int) -> 
         UnauthenticatedError: There is no token.
         InvalidRequestError: This is no JSON, nested deeper than *max_depth*, or a field is wrong.
     """
-    if raw.count(b"{") + raw.count(b"[") <= max_depth:
+    if json_text.brackets(raw) <= max_depth:
         try:
             plain = _decode(raw)
             person_properties = _properties(plain.person_properties)

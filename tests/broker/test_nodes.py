@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -114,6 +115,41 @@ class TestNodes:
         uuids = [EventRecord.from_bytes(record.value).uuid for record in records]
         assert 1 == uuids.count(sent)
 
+    def test_warnings_of_all(self, apis):
+        """
+        Each node tells what all have cut or refused.
+        """
+        bad = {"api_key": apis[0].token, "event": "ev", "distinct_id": "user-1", "uuid": "no"}
+        for each in apis:
+            assert 400 == each.request("POST", "/batch/", bad).status
+
+        def counts(node):
+            found = node.api("GET", "ingestion_warnings/")["results"]
+            return {each["kind"]: each["count"] for each in found}
+
+        until(lambda: [{"invalid_event": 2}] * 2 == list(map(counts, apis)))
+
+    def test_a_flood_of_one_group(self, apis):
+        """
+        What both nodes take in at once makes no group larger than a record may be, and stops no
+        worker; once there is room, the group takes properties again.
+        """
+        filler = "x" * 1_000_000
+
+        def grow(node, number):
+            node.set_group("company", "big", **{f"p{number}": filler})
+
+        with ThreadPoolExecutor(12) as threads:
+            list(threads.map(grow, apis * 6, range(12)))
+        letters = apis[0].api("GET", "dead_letters/")["results"]
+        names = [f"p{number}" for number in range(12)]
+        properties = {"$group_type": "company", "$group_key": "big", "$group_unset": names}
+        event = {"event": "$groupidentify", "distinct_id": "u", "properties": properties}
+        apis[1].capture(event)
+
+        assert (True, True) == read(apis[1], write(apis[0], "gold", "big"), "big")
+        assert all("state: expected at most" in each["reason"] for each in letters)
+
     def test_a_worker_dies(self, workers, apis):
         """
         Flags are answered throughout, as stale when they are; then the others take over, and
@@ -154,3 +190,55 @@ class TestNodes:
         shutil.rmtree(workers[0].data_dir)
         workers[0].start()
         until(lambda: read(late, position) == (False, True))
+
+
+class TestKeys:
+    async def test_known_to_all(self, apis):
+        """
+        A key that one node has made opens the project at the other, and nothing at either once it
+        is revoked.
+        """
+        one, other = apis
+        wanted = {"label": "tests", "scopes": ["flags:read"]}
+        made = one.api("POST", "keys/", wanted)
+        until(lambda: status(other, made["secret"]) == 200)
+        assert 200 == status(one, made["secret"])
+
+        other.api("DELETE", f"keys/{made['id']}/")
+
+        assert 401 == status(other, made["secret"])
+        until(lambda: status(one, made["secret"]) == 401)
+
+    async def test_projects_at_once(self, apis):
+        """
+        Nodes that make projects at the same time make different ones, which both come to know.
+        """
+        made = await asyncio.gather(
+            *(asyncio.to_thread(make_project, node) for _ in range(4) for node in apis)
+        )
+
+        assert set(range(2, 10)) == {each["id"] for each in made}
+        for node in apis:
+            until(lambda node=node: len(projects(node)) == 9)
+        assert [projects(apis[0])] == [projects(apis[1])]
+
+
+def status(node, secret):
+    """What a node answers who presents a key."""
+    headers = {"Authorization": f"Bearer {secret}"}
+    return node.request("GET", "/api/projects/@current/feature_flags/", headers=headers).status
+
+
+def make_project(node):
+    """Make a project with the operator's key."""
+    headers = {"Authorization": f"Bearer {node.secret_key}"}
+    answer = node.request("POST", "/api/projects/", {"name": "x"}, headers)
+    assert answer.status == 201, answer
+    return answer.body
+
+
+def projects(node):
+    """The tokens of all projects, by number."""
+    headers = {"Authorization": f"Bearer {node.secret_key}"}
+    listed = node.request("GET", "/api/projects/", headers=headers).body["results"]
+    return {each["id"]: each["api_token"] for each in listed}

@@ -7,7 +7,6 @@ properties that the SDKs do not know, and remembers groups that they do not name
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from random import Random
 from typing import Any, NamedTuple
 from urllib.request import Request, urlopen
@@ -15,12 +14,13 @@ from urllib.request import Request, urlopen
 import pytest
 
 from flagstream.api import create_app
-from flagstream.ports import Person, Project
+from flagstream.ports import Person
 from tests.clients.programs import run
 from tests.clients.serving import serving
 from tests.clients.versions import NODE, PYTHON
+from tests.fakes.access import FakeProjects, KeyedProject
 from tests.fakes.random_projects import GROUP_TYPES, Asker, RandomProject, random_project
-from tests.fakes.views import FakeCatalog, FakeProjects
+from tests.fakes.views import FakeCatalog
 from tests.fakes.world import World
 
 PROJECTS, FLAGS, ASKERS = 20, 100, 10
@@ -39,7 +39,7 @@ class Served(NamedTuple):
         words: What the server says of every asker, by flag key.
     """
 
-    project: Project
+    project: KeyedProject
     drawn: RandomProject
     words: list[dict[str, Any]]
 
@@ -48,11 +48,14 @@ class Served(NamedTuple):
 def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[Served]]]:
     """A server of random projects that remembers active groups, or does not; and its words."""
     drawn = [random_project(Random(seed), flags=FLAGS, askers=ASKERS) for seed in range(PROJECTS)]
-    world = World(catalog=FakeCatalog(*GROUP_TYPES))
     projects = [
-        fill(world, number, each, remembers=request.param) for number, each in enumerate(drawn, 1)
+        KeyedProject(id=number, token=f"phc_{number}", secret_key=f"phs_{number}")
+        for number in range(1, PROJECTS + 1)
     ]
-    app = create_app(replace(world.services(), projects=FakeProjects(*projects)))
+    world = World(catalog=FakeCatalog(*GROUP_TYPES), access=FakeProjects(*projects))
+    for project, each in zip(projects, drawn, strict=True):
+        fill(world, project.id, each, remembers=request.param)
+    app = create_app(world.services())
     with serving(app) as url:
         yield (
             url,
@@ -63,7 +66,7 @@ def served(request: pytest.FixtureRequest) -> Iterator[tuple[str, list[Served]]]
         )
 
 
-def fill(world: World, number: int, drawn: RandomProject, *, remembers: bool) -> Project:
+def fill(world: World, number: int, drawn: RandomProject, *, remembers: bool) -> None:
     """Put a project into the server's memory."""
     settings = {"remember_active_groups": remembers}
     world.catalog.write(number, "project", str(number), settings)
@@ -85,10 +88,9 @@ def fill(world: World, number: int, drawn: RandomProject, *, remembers: bool) ->
         )
     for distinct_id, groups in drawn.active.items():
         world.view.active[number, distinct_id] = groups
-    return Project(id=number, token=f"phc_{number}", secret_key=f"phs_{number}")
 
 
-def word(url: str, project: Project, asker: Asker) -> dict[str, Any]:
+def word(url: str, project: KeyedProject, asker: Asker) -> dict[str, Any]:
     """Ask the server itself, as a backend without an SDK would."""
     body = {"token": project.token, "evaluation_runtime": "server", **asker._asdict()}
     request = Request(f"{url}/flags/?v=2", json.dumps(body).encode())  # noqa: S310 -- our own

@@ -275,3 +275,42 @@ class TestBrowser:
         (answer,) = run("bash", "-c", command)
         server.api("PATCH", "", {"remember_active_groups": True})
         assert not json.loads(answer)["remember_active_groups"]
+
+
+class TestKeysAndProjects:
+    COMMAND = re.compile(r"^\$ (.*?\n(?:    .*\n)*)((?:(?!\$ ).*\n)*)", re.MULTILINE)
+    END = "--- end of a command ---"
+
+    @pytest.fixture
+    def server(self, make_server):
+        """A server that was given no operator's key."""
+        server = make_server(secret_key="")
+        server.start()
+        return server
+
+    def test_session(self, server):
+        """
+        The commands, one after the other in a shell, print what stands below each.
+        """
+        pairs = [
+            pair
+            for block in blocks("keys-and-projects", "console")
+            for pair in self.COMMAND.findall(block)
+        ]
+        session = "".join(f"{{ {each}\n}} 2>&1; echo '{self.END}'\n" for each, _ in pairs)
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ran = subprocess.run(
+            ["bash", "-c", session.replace("http://127.0.0.1:8080", server.url)],
+            env={**server.environment, "PATH": path},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+        *printed, rest = ran.stdout.split(f"{self.END}\n")
+        assert ("", "") == (rest, ran.stderr)
+        for (command, expected), lines in zip(pairs, printed, strict=True):
+            pattern = re.escape(expected).replace("…", "[^\n]*")
+            assert re.fullmatch(pattern, lines), f"{command}{lines}"

@@ -85,7 +85,8 @@ def running(tmp_path_factory):
     script = directory / "posthog-js" / "dist" / "array.js"
     script.parent.mkdir(parents=True)
     script.write_text("0")
-    server = Server(directory / "data", posthog_js_dir=script.parents[1])
+    rates = {"max_api_requests_per_s": 0, "max_definition_requests_per_s": 0}
+    server = Server(directory / "data", posthog_js_dir=script.parents[1], **rates)
     try:
         server.start()
         arrange(server)

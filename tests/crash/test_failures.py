@@ -13,35 +13,9 @@ from tests.crash.stored import append_raw, stored_events
 from tests.server import TOKEN
 from tests.waiting import until
 
-GOLD = {
-    "aggregation_group_type_index": 0,
-    "groups": [
-        {
-            "properties": [
-                {
-                    "key": "plan",
-                    "value": ["gold"],
-                    "operator": "exact",
-                    "type": "group",
-                    "group_type_index": 0,
-                }
-            ],
-            "rollout_percentage": 100,
-        }
-    ],
-}
-
 
 def is_gold(server, key="org:1"):
     return server.flags("someone", {"organization": key})["gold"]["enabled"]
-
-
-@pytest.fixture
-def gold_server(server):
-    """A server with a flag for the plan gold, and one organization on it."""
-    server.set_group("organization", "org:1", plan="gold")
-    server.create_flag("gold", GOLD)
-    return server
 
 
 class TestDeletedTables:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from itertools import count
 from typing import Any
 
-from flagstream.ingest import Ingest, Ingested, WarningSamples
+from flagstream.ingest import Ingest, Ingested, Planner
 from flagstream.ports import ProjectSettings, ProjectSnapshot
-from flagstream.wire import parse_capture
+from flagstream.wire import EventLimits, parse_capture
 from tests.fakes.sink import FoldedLog
-from tests.fakes.views import FakeCatalog, FakeSeen
+from tests.fakes.views import FakeCatalog, FakeSeen, FakeWarnings
 
 PROJECT_ID = 1
 NOW_MS = 1_767_607_200_000
@@ -30,10 +30,11 @@ class LogCatalog:
 class Capturing:
     """One server's ingestion and the clock of its clients."""
 
-    def __init__(self, log: FoldedLog) -> None:
+    def __init__(self, log: FoldedLog, **limits: int) -> None:
         self.log = log
+        self.limits = EventLimits(**limits)
         self.catalog = LogCatalog(log)
-        self.warnings = WarningSamples()
+        self.warnings = FakeWarnings()
         self.seen = FakeSeen()
         self.ingest = Ingest(
             view=log,
@@ -41,7 +42,7 @@ class Capturing:
             progress=log,
             sink=log,
             warnings=self.warnings,
-            seen=self.seen,
+            planner=Planner(self.seen, self.limits),
         )
         self._received_ms = (NOW_MS + 100 * number for number in count())
 
@@ -49,7 +50,10 @@ class Capturing:
         """Ingest one request."""
         received_ms = next(self._received_ms)
         captured = parse_capture(
-            {"token": "phc_one", "batch": list(events)}, {}, received_ms=received_ms
+            {"token": "phc_one", "batch": list(events)},
+            {},
+            received_ms=received_ms,
+            limits=self.limits,
         )
         return await self.ingest.ingest(project_id, captured)
 

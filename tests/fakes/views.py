@@ -15,9 +15,9 @@ from flagstream.ports import (
     Person,
     PersonPage,
     Position,
-    Project,
     ProjectSnapshot,
     Search,
+    WarningSummary,
 )
 from flagstream.state.definitions import DefinitionUpdate, Kind
 from flagstream.state.group_types import (
@@ -30,24 +30,11 @@ from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.state.history import DefinitionChange, fold_change
 from flagstream.topics import Topic, key_parts
 from flagstream.views.catalog import snapshot
+from tests.fakes.access import OTHER_PROJECT, PROJECT, FakeProjects
 
-PROJECT = Project(id=1, token="phc_one", secret_key="phs_one")
+__all__ = ["OTHER_PROJECT", "PROJECT"]
+
 EDITOR = Editor(PROJECT.id, "…_one")
-OTHER_PROJECT = Project(id=2, token="phc_two", secret_key="phs_two")
-
-
-class FakeProjects:
-    """Two projects."""
-
-    def __init__(self, *projects: Project) -> None:
-        self.projects = projects or (PROJECT, OTHER_PROJECT)
-        self.tokens = {each.token: each for each in self.projects}
-
-    def by_token(self, token: str) -> Project | None:
-        return self.tokens.get(token)
-
-    def by_secret_key(self, key: str) -> Project | None:
-        return next((each for each in self.projects if each.secret_key == key), None)
 
 
 class FakeView:
@@ -218,9 +205,15 @@ class FakeDefinitionsLog:
     the view.
     """
 
-    def __init__(self, catalog: FakeCatalog, view: FakeView | None = None) -> None:
+    def __init__(
+        self,
+        catalog: FakeCatalog,
+        view: FakeView | None = None,
+        access: FakeProjects | None = None,
+    ) -> None:
         self._catalog = catalog
         self._view = view or FakeView()
+        self._access = access or FakeProjects()
         self.appended: list[Append] = []
         self.is_down = False
         self.is_lagging = False
@@ -239,6 +232,7 @@ class FakeDefinitionsLog:
                 project_id, kind, name = key_parts(each.key)
                 body = DefinitionUpdate.from_bytes(each.value).body
                 self._catalog.write(int(project_id), str(kind), str(name), body)
+                self._access.take(int(project_id), str(kind), str(name), body)
             elif each.topic is Topic.GROUP_UPDATES and not self.is_lagging:
                 self._view.fold(each.key, each.value)
             elif each.topic is Topic.GROUP_TYPE_CLAIMS and not self.is_lagging:
@@ -286,16 +280,29 @@ class FakeDeadLetters:
 
 
 class FakeWarnings:
-    """Samples as a test wrote them."""
+    """
+    Warnings in the order in which they came.
+
+    Attributes:
+        counts: How often each came at once.
+        summed: As a test wrote them.
+    """
 
     def __init__(self) -> None:
-        self.samples: list[IngestionWarning] = []
+        self.added: list[IngestionWarning] = []
+        self.counts: list[int] = []
+        self.summed: list[WarningSummary] = []
 
-    def add(self, project_id: int, warning: IngestionWarning) -> None:
-        self.samples.insert(0, warning)
+    def add(self, project_id: int, warning: IngestionWarning, count: int = 1) -> None:
+        assert project_id == PROJECT.id
+        self.added.append(warning)
+        self.counts.append(count)
 
-    def latest(self, project_id: int) -> Sequence[IngestionWarning]:
-        return self.samples if project_id == PROJECT.id else []
+    async def summaries(self, project_id: int) -> Sequence[WarningSummary]:
+        return self.summed if project_id == PROJECT.id else []
+
+    async def close(self) -> None:
+        pass
 
 
 class FakeSeen(set[tuple[int, str]]):

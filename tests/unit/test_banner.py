@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from flagstream.banner import banner, server_url, worker_banner
-from flagstream.keys import default_project
+from flagstream.keys import operator_key
 from flagstream.settings import Settings
 
 
@@ -20,13 +20,15 @@ def settings(tmp_path):
 class TestBanner:
     def test_says_where(self, settings, tmp_path):
         """
-        Address, token and data are there, and where the secret key is.
+        Address, token and data are there, and where the operator's key is.
         """
         text = banner(settings, "phc_x", 4321)
 
         assert re.search(r"ready at http://127\.0\.0\.1:4321$", text, re.MULTILINE)
         assert re.search(r"project token +phc_x$", text, re.MULTILINE)
-        assert re.search(rf"secret key +in {tmp_path}/keys\.json$", text, re.MULTILINE)
+        assert re.search(
+            rf"operator key +in {tmp_path}/operator\.key, while it runs$", text, re.MULTILINE
+        )
         assert re.search(rf"data +{tmp_path}$", text, re.MULTILINE)
 
     def test_kafka(self, settings):
@@ -47,15 +49,16 @@ class TestBanner:
         assert "kafka://kafka:9092" in text
         assert "http://127.0.0.1:4321/_readiness" in text
 
-    @pytest.mark.parametrize("secret_key", ["", "phs_very_secret"])
-    def test_keeps_the_secret(self, tmp_path, secret_key):
+    def test_keeps_the_secret(self, tmp_path):
         """
-        The secret key itself is never shown.
+        The operator's key itself is never shown, whether it is set or not.
         """
-        settings = Settings(data_dir=tmp_path, secret_key=secret_key)
-        project = default_project(settings)
+        given = Settings(data_dir=tmp_path, secret_key="phs_very_secret")
+        made = Settings(data_dir=tmp_path)
 
-        assert project.secret_key not in banner(settings, project.token, 1)
+        with operator_key(made) as key:
+            assert "phs_very_secret" not in banner(given, "phc_x", 1)
+            assert key not in banner(made, "phc_x", 1)
 
     def test_commands(self, settings):
         """

@@ -116,6 +116,7 @@ class TestDescription:
             ("_hours", "in hours"),
             ("_days", "in days"),
             ("_bytes", "in bytes"),
+            ("_per_s", "a second"),
         ],
     )
     def test_units(self, suffix, unit):
@@ -123,7 +124,7 @@ class TestDescription:
         What a setting's name says of its unit, its comment spells out.
         """
         comments = re.findall(
-            rf"((?:^# .*\n)+)\w+{suffix} = ", DESCRIPTION.read_text(), re.MULTILINE
+            rf"((?:^# .*\n)+)\w+(?<!_per){suffix} = ", DESCRIPTION.read_text(), re.MULTILINE
         )
 
         assert comments

@@ -18,6 +18,9 @@ DistinctId = Annotated[
 ]
 
 
+EventName = Annotated[
+    str, Meta(min_length=1, description="Its name, of which 200 characters count.")
+]
 _Names = list[str] | Properties | UnsetType | None
 
 
@@ -37,7 +40,7 @@ class Event(Struct, kw_only=True):
         token: The project's public token, where the envelope has none.
     """
 
-    event: Annotated[str, Meta(min_length=1, max_length=200)]
+    event: EventName
     distinct_id: DistinctId = UNSET
     uuid: str | UnsetType | None = UNSET
     timestamp: str | UnsetType | None = UNSET
@@ -123,7 +126,7 @@ class Options(Struct, kw_only=True):
 class EventV1(Struct, kw_only=True):
     """One event of capture v1."""
 
-    event: Annotated[str, Meta(min_length=1, max_length=200)]
+    event: EventName
     uuid: str
     distinct_id: DistinctId
     timestamp: str | UnsetType | None = UNSET

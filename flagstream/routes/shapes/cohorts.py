@@ -98,10 +98,10 @@ class CohortWithMembers(Cohort, kw_only=True):
     A cohort with its members.
 
     Attributes:
-        members: Distinct ids, or group keys, of a static cohort.
+        members: Distinct ids, or group keys, of a static cohort; told to keys that write flags.
     """
 
-    members: list[str]
+    members: list[str] | UnsetType = UNSET
 
 
 class PersonMember(Struct):

@@ -47,7 +47,10 @@ PATH_PARAMETERS = {
         Parameter(
             name="project",
             shape=str,
-            text="The project's number, or `@current`: the project of the key.",
+            text=(
+                "The project's number, or `@current`: the project of the key, for the operator's "
+                "the first."
+            ),
             place="path",
             example="@current",
         ),
@@ -56,6 +59,7 @@ PATH_PARAMETERS = {
             name="token", shape=str, text="The project's public token (`phc_…`).", place="path"
         ),
         Parameter(name="key", shape=str, text="The flag's key.", place="path"),
+        Parameter(name="key_id", shape=str, text="The secret key's id.", place="path"),
         Parameter(name="flag", shape=str, text="The flag's id or key.", place="path"),
         Parameter(name="schedule", shape=str, text="The schedule's id.", place="path"),
         Parameter(name="name", shape=str, text="The file's name.", place="path"),

@@ -1,4 +1,4 @@
-"""Changes of flags, cohorts and settings."""
+"""Changes of flags, cohorts, settings and keys."""
 
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ class ChangedMember(Struct):
         after: Likewise.
     """
 
-    type: Literal["FeatureFlag", "Cohort", "Project"]
+    type: Literal["FeatureFlag", "Cohort", "Project", "SecretKey"]
     action: Literal["created", "changed", "deleted"]
     field: str
     before: Any
@@ -33,10 +33,10 @@ class ChangeDetail(Struct):
 
 class Change(Struct):
     """
-    A change of a flag, a cohort or settings.
+    A change of a flag, a cohort, settings or a key.
 
     Attributes:
-        author: The end of the key that it was made with.
+        author: The key that it was made with: label and id, or of the operator's the end.
         user: Always null: there are no users.
     """
 
@@ -44,7 +44,7 @@ class Change(Struct):
     user: None
     author: str
     activity: Literal["created", "updated", "deleted", "restored"]
-    scope: Literal["FeatureFlag", "Cohort", "Project"]
+    scope: Literal["FeatureFlag", "Cohort", "Project", "SecretKey"]
     item_id: str
     version: Count | None
     detail: ChangeDetail

@@ -1,10 +1,12 @@
-"""Dead letters and refused events."""
+"""Dead letters, and what was cut or refused."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from .common import Count, UnixMs
+from flagstream.warning_kinds import Outcome, WarningKind
+
+from .common import Count, Page, Time, UnixMs
 
 
 class DeadLetter(Struct, kw_only=True):
@@ -47,22 +49,47 @@ class Replayed(Struct):
     replayed: Count
 
 
-class IngestionWarning(Struct, kw_only=True):
+class WarningSample(Struct, kw_only=True):
     """
-    An event that was refused, as a sample.
+    One thing that was cut, dropped or refused.
 
     Attributes:
-        field: What was wrong, dotted.
-        event: Its beginning.
+        field: Which, dotted; a setting where it was too much at once.
+        got: What came, by its type and size: never a value.
+        event: The name of the event.
     """
 
-    time_ms: UnixMs
+    time: Time
     field: str
-    detail: str
-    event: str
+    expected: str
+    got: str
+    event: str | None
+    distinct_id: str | None
+    uuid: str | None
 
 
-class IngestionWarnings(Struct):
-    """Samples of refused events, newest first."""
+class IngestionWarning(Struct, kw_only=True):
+    """
+    One kind of what was cut, dropped or refused.
 
-    results: list[IngestionWarning]
+    Attributes:
+        what_to_do: In a sentence or two; `docs` says more.
+        docs: Where, in flagstream's repository.
+        count_24h: Within the last day, by whole hours.
+        count: As far back as the log is kept.
+        samples: The newest first.
+    """
+
+    kind: WarningKind
+    outcome: Outcome
+    what_to_do: str
+    docs: str
+    count_24h: Count
+    count: Count
+    first_seen: Time
+    last_seen: Time
+    samples: Annotated[list[WarningSample], Meta(max_length=10)]
+
+
+class IngestionWarnings(Page[IngestionWarning]):
+    """What was cut, dropped or refused, the last seen first."""

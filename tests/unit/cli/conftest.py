@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from flagstream.api import create_app
-from tests.fakes.views import PROJECT
+from tests.fakes.access import PROJECT
 from tests.fakes.world import World
 from tests.unit.cli.commands import run
 

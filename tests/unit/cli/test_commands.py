@@ -6,7 +6,7 @@ import pytest
 
 from flagstream.management import new_row
 from flagstream.ports import DeadLetter
-from tests.fakes.views import OTHER_PROJECT, PROJECT
+from tests.fakes.access import OPERATOR_KEY, OTHER_PROJECT, PROJECT
 from tests.unit.cli.commands import run
 
 FLAG = {"key": "new", "filters": {"groups": [{"properties": [], "rollout_percentage": 50}]}}
@@ -41,6 +41,18 @@ COMMANDS = [
     "schedule revert",
     "schedule resume",
     "verify",
+    "keys",
+    "keys create",
+    "keys list",
+    "keys revoke",
+    "keys rotate",
+    "projects",
+    "projects create",
+    "projects list",
+    "projects archive",
+    "projects rotate-token",
+    "backup",
+    "restore",
     "dead-letters",
     "dead-letters list",
     "dead-letters replay",
@@ -451,6 +463,113 @@ class TestExport:
         assert cohorts[1] == early
         assert "new" == gold["filters"]["properties"]["values"][2]["key"]
         assert "deleted" not in gold
+
+    async def test_members_are_not_told(self, command, tmp_path):
+        """
+        A key that is not told the members of a cohort exports nothing, instead of a part of it.
+        """
+        file = tmp_path / "cohorts.json"
+        file.write_text(json.dumps({"flags": [], "cohorts": [EARLY]}))
+        await command("apply", file)
+        made = await command("keys", "create", "--label", "sdk", "--scope", "flags:read")
+
+        result = await command("export", "--key", made.stdout.strip())
+
+        assert (1, "") == (result.exit_code, result.stdout)
+        assert "tells the members of cohort 5 to keys with the scope flags:write" in result.stderr
+
+
+class TestKeys:
+    async def create(self, command, *arguments):
+        """Make a key, and read what is printed."""
+        result = await command(
+            "keys", "create", "--label", "sdk", "--scope", "flags:read", *arguments
+        )
+        assert 0 == result.exit_code, result.stderr
+        return result.stdout.strip()
+
+    async def test_create(self, command):
+        """
+        A key is printed once, and then lets in.
+        """
+        secret = await self.create(command)
+        listed = await command("keys", "list")
+
+        (line,) = listed.stdout.splitlines()
+        assert ["active", "sdk", "flags:read", "-", "-"] == line.split("\t")[1:]
+        assert secret not in listed.stdout
+        assert 0 == (await command("export", "--key", secret)).exit_code
+        assert (
+            "lacks the scope project:admin"
+            in (await command("keys", "list", "--key", secret)).stderr
+        )
+
+    async def test_rotate_and_revoke(self, command):
+        """
+        A key that is replaced ends, and one that is revoked is listed as that.
+        """
+        old = await self.create(command, "--expires-at", "2030-01-01T00:00:00Z")
+        (line,) = (await command("keys", "list")).stdout.splitlines()
+        key_id = line.partition("\t")[0]
+
+        new = await command("keys", "rotate", key_id, "--overlap-s", "0")
+        revoked = await command("keys", "revoke", key_id)
+
+        assert f"{key_id} is revoked\n" == revoked.stdout
+        assert [1, 0] == [
+            (await command("export", "--key", secret)).exit_code
+            for secret in (old, new.stdout.strip())
+        ]
+        listed = (await command("keys", "list")).stdout.splitlines()
+        assert {"active", "revoked"} == {line.split("\t")[1] for line in listed}
+
+    async def test_refused(self, command):
+        """
+        What is wrong is said in a line.
+        """
+        unknown = await command("keys", "revoke", "1-nobody/../x")
+        expired = await command(
+            "keys", "create", "--label", "a", "--scope", "flags:read", "--expires-at", "2020-01-01"
+        )
+        no_scope = await command("keys", "create", "--label", "a", "--scope", "all")
+
+        assert "answered 404: " in unknown.stderr
+        assert "answered 400: expires_at: expected a time in the future" in expired.stderr
+        assert 2 == no_scope.exit_code
+
+
+class TestProjects:
+    async def test_steps(self, command):
+        """
+        A project is made, listed, asked by its number, given another token, and archived.
+        """
+        operator = {"FLAGSTREAM_SECRET_KEY": OPERATOR_KEY}
+        made = await command("projects", "create", "Staging", **operator)
+        number, token = made.stdout.strip().split("\t")
+        key = await TestKeys().create(command, "--project", number, "--key", OPERATOR_KEY)
+        rotated = await command("projects", "rotate-token", "--project", number, **operator)
+        archived = await command("projects", "archive", number, **operator)
+        listed = await command("projects", "list", **operator)
+        back = await command("projects", "archive", number, "--undo", **operator)
+
+        assert "3" == number
+        assert key.startswith("phs_3-")
+        assert f"{number} is archived\n" == archived.stdout
+        assert ["3", "archived", "Staging", rotated.stdout.strip()] == (
+            listed.stdout.splitlines()[-1].split("\t")
+        )
+        assert token != rotated.stdout.strip()
+        assert f"{number} is active\n" == back.stdout
+
+    async def test_own(self, command):
+        """
+        A project's key lists its project, and makes none.
+        """
+        listed = await command("projects", "list")
+        made = await command("projects", "create", "Staging")
+
+        assert "1\tactive\tDefault project\tphc_one\n" == listed.stdout
+        assert "This is for the operator's key alone." in made.stderr
 
 
 class TestCheck:

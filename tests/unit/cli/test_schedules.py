@@ -5,7 +5,7 @@ import json
 import pytest
 
 from flagstream.management import new_row
-from tests.fakes.views import PROJECT
+from tests.fakes.access import PROJECT
 
 CONDITION = {"properties": [], "rollout_percentage": 5}
 FLAG = {"key": "new", "filters": {"groups": [CONDITION, CONDITION]}}

@@ -1,6 +1,6 @@
 import pytest
 
-from flagstream.management import Management
+from flagstream.management import DefinitionsWriter, Management
 from tests.fakes.views import FakeCatalog, FakeDefinitionsLog
 
 NOW_MS = 1_764_000_000_000
@@ -18,4 +18,5 @@ def log(catalog):
 
 @pytest.fixture
 def management(catalog, log):
-    return Management(catalog, log, log, clock_ms=lambda: NOW_MS, wait_timeout_s=0)
+    writer = DefinitionsWriter(catalog, log, log, clock_ms=lambda: NOW_MS, wait_timeout_s=0)
+    return Management(writer, clock_ms=lambda: NOW_MS)

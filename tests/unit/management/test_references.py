@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from flagstream.errors import ConflictError, InvalidDefinitionError
 from flagstream.flags.walk import cohort_tests, flag_tests
-from flagstream.management import Management, named_cohorts
+from flagstream.management import DefinitionsWriter, Management, named_cohorts
 from tests.fakes.views import EDITOR, PROJECT, FakeCatalog, FakeDefinitionsLog
 
 
@@ -38,9 +38,10 @@ class Writing:
     def __init__(self):
         self.catalog = FakeCatalog()
         self.log = FakeDefinitionsLog(self.catalog)
-        self.management = Management(
+        writer = DefinitionsWriter(
             self.catalog, self.log, self.log, clock_ms=lambda: 0, wait_timeout_s=0
         )
+        self.management = Management(writer, clock_ms=lambda: 0)
 
     async def cohorts(self, *bodies):
         for body in bodies:

@@ -11,9 +11,17 @@ from flagstream.errors import (
     NotFoundError,
 )
 from flagstream.flags import EvaluationContext, compile_flags
-from flagstream.management import Management, Schedules, iso_time, status, step_status
+from flagstream.management import (
+    DefinitionsWriter,
+    Management,
+    Schedules,
+    iso_time,
+    status,
+    step_status,
+)
 from flagstream.state.definitions import Kind
-from tests.fakes.views import EDITOR, PROJECT, FakeCatalog, FakeDefinitionsLog, FakeView
+from tests.fakes.access import PROJECT
+from tests.fakes.views import EDITOR, FakeCatalog, FakeDefinitionsLog, FakeView
 
 START_MS = 1_764_000_000_000
 GOLD = {"key": "plan", "type": "group", "group_type_index": 0, "value": "gold"}
@@ -39,8 +47,9 @@ class Node:
 
     def __init__(self, catalog, view, log, clock):
         self.catalog, self.view = catalog, view
-        self.management = Management(catalog, log, log, clock_ms=clock, wait_timeout_s=0)
-        self.schedules = Schedules(catalog, view, self.management.writer, clock_ms=clock)
+        writer = DefinitionsWriter(catalog, log, log, clock_ms=clock, wait_timeout_s=0)
+        self.management = Management(writer, clock_ms=clock)
+        self.schedules = Schedules(catalog, view, writer, clock_ms=clock)
 
     async def look(self):
         """Do what is due."""

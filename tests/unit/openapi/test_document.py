@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from flagstream.errors import ConflictError
 from flagstream.openapi import Access, Answer, AnyOf, ApiDocument, Body, Parameter, Section
 from flagstream.openapi import described as described_as
+from flagstream.state.access import Scope
 
 PROJECT = Parameter(name="project", shape=str, text="Whose.", place="path")
 
@@ -54,10 +55,10 @@ def refused(operation):
     return {status for status, said in operation["responses"].items() if "$ref" in said}
 
 
-def described(*arguments, **members):
+def described(*arguments, access=Access.SECRET_KEY, **members):
     """A handler that says something of itself."""
 
-    @described_as(*arguments, **members)
+    @described_as(*arguments, access=access, **members)
     async def handler(_request):
         """
         Do something.
@@ -88,18 +89,43 @@ class TestOperation:
         assert ("Do something.", "And `more`.") == (operation["summary"], operation["description"])
 
     @pytest.mark.parametrize(
+        ("access", "roles", "said"),
+        [
+            (Access.SECRET_KEY, [], ""),
+            (Access.OPERATOR, ["operator"], "Asked with the operator's key."),
+            (Scope.FLAGS_READ, ["flags:read"], "Needs a key with the scope `flags:read`."),
+        ],
+    )
+    def test_scope(self, access, roles, said):
+        """
+        What a secret key needs is said in words, and as a role of the scheme.
+        """
+        _, operation = documented(described(Answer(Thing), access=access))
+
+        assert [{"secretKey": roles}] == operation["security"]
+        assert "\n\n".join(filter(None, ["And `more`.", said])) == operation["description"]
+
+    def test_no_access(self):
+        """
+        A handler that does not say who may ask it is none.
+        """
+        with pytest.raises(TypeError, match="access"):
+            described_as(Answer(Thing))
+
+    @pytest.mark.parametrize(
         ("members", "method", "path", "expected"),
         [
             ({"access": Access.NOTHING}, "GET", "/health", set()),
             ({"access": Access.NOTHING}, "GET", "/things", {"503"}),
             ({"access": Access.PUBLIC_TOKEN}, "GET", "/things", {"401", "503"}),
-            ({}, "GET", "/{project}", {"401", "403", "404", "503"}),
-            ({"refusals": [ConflictError]}, "GET", "/a", {"401", "403", "409", "503"}),
+            ({}, "GET", "/{project}", {"401", "403", "404", "429", "503"}),
+            ({"access": Scope.FLAGS_READ}, "GET", "/things", {"401", "403", "429", "503"}),
+            ({"refusals": [ConflictError]}, "GET", "/a", {"401", "403", "409", "429", "503"}),
             (
                 {"access": Access.NOTHING, "body": Body(Thing)},
                 "POST",
                 "/things",
-                {"400", "413", "503"},
+                {"400", "408", "413", "503"},
             ),
             (
                 {

@@ -106,7 +106,7 @@ class TestRejected:
             },
         ] == answer["rejected"]
         assert 1 == len(appended(world))
-        assert 2 == len(world.warnings.latest(PROJECT.id))
+        assert 2 == len(world.warnings.added)
 
     @pytest.mark.parametrize(
         ("body", "status", "attr"),

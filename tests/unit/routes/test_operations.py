@@ -1,8 +1,10 @@
-"""Dead letters and refused events over the API."""
+"""Dead letters, and what was cut or refused, over the API."""
 
 import pytest
 
-from flagstream.ports import DeadLetter, IngestionWarning
+from flagstream.ports import DeadLetter, WarningSummary
+from flagstream.state.ingestion_warnings import WarningSample
+from flagstream.warning_kinds import WarningKind
 from tests.fakes.views import PROJECT
 
 AUTH = {"Authorization": f"Bearer {PROJECT.secret_key}"}
@@ -56,16 +58,67 @@ class TestDeadLetters:
         assert 400 == (await client.post(path, json=body, headers=AUTH)).status
 
 
+def summary(kind):
+    sample = WarningSample(time_ms=1_000, field="event", expected="a text", got="a number")
+    return WarningSummary(
+        kind=kind, count_24h=2, count=3, first_ms=1_000, last_ms=2_000, samples=[sample]
+    )
+
+
 class TestWarnings:
     async def test_list(self, client, world):
         """
-        Samples of refused events are shown with the field that was wrong.
+        What was cut or refused is shown with how often, when, what to do, and samples.
         """
-        sample = IngestionWarning(time_ms=1, field="event", detail="expected a text", event="{}")
-        world.warnings.samples = [sample]
+        world.warnings.summed = [summary(WarningKind.INVALID_EVENT)]
 
         answer = await (await client.get(f"{ROOT}/ingestion_warnings/", headers=AUTH)).json()
 
-        assert [
-            {"time_ms": 1, "field": "event", "detail": "expected a text", "event": "{}"}
-        ] == answer["results"]
+        (shown,) = answer["results"]
+        assert shown.pop("what_to_do").startswith("Correct what the samples name")
+        assert {
+            "kind": "invalid_event",
+            "outcome": "refused",
+            "docs": "docs/reference/limits.md#invalid_event",
+            "count_24h": 2,
+            "count": 3,
+            "first_seen": "1970-01-01T00:00:01Z",
+            "last_seen": "1970-01-01T00:00:02Z",
+            "samples": [
+                {
+                    "time": "1970-01-01T00:00:01Z",
+                    "field": "event",
+                    "expected": "a text",
+                    "got": "a number",
+                    "event": None,
+                    "distinct_id": None,
+                    "uuid": None,
+                }
+            ],
+        } == shown
+
+    async def test_pages(self, client, world):
+        """
+        The list comes in pages, and of one kind where that is asked for.
+        """
+        world.warnings.summed = list(map(summary, WarningKind))
+        path = f"{ROOT}/ingestion_warnings"
+
+        first = await (await client.get(f"{path}?limit=3&offset=2", headers=AUTH)).json()
+        one = await (await client.get(f"{path}?kind=id_cut", headers=AUTH)).json()
+
+        assert len(WarningKind) == first["count"]
+        assert list(WarningKind)[2:5] == [each["kind"] for each in first["results"]]
+        assert ["id_cut"] == [each["kind"] for each in one["results"]]
+
+    async def test_refusals(self, client):
+        """
+        A kind that there is not is refused with those that there are; nobody reads without a key.
+        """
+        path = f"{ROOT}/ingestion_warnings"
+        response = await client.get(f"{path}?kind=x", headers=AUTH)
+
+        assert 400 == response.status
+        assert "kind: expected one of invalid_event, " in (await response.json())["detail"]
+        token = {"Authorization": f"Bearer {PROJECT.token}"}
+        assert 401 == (await client.get(path, headers=token)).status

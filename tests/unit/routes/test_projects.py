@@ -2,11 +2,12 @@
 
 import pytest
 
-from flagstream.api import create_app
-from flagstream.ports import Project
-from tests.fakes.views import OTHER_PROJECT, PROJECT, FakeProjects
+from tests.fakes.access import OPERATOR_KEY
+from tests.fakes.views import PROJECT
 
 from .asking import AUTH, ROOT, get, send
+
+ARCHIVING = ("archive", "unarchive")
 
 
 class TestList:
@@ -33,45 +34,6 @@ class TestList:
 
         assert 401 == (await client.get(path, headers=headers)).status
         assert 401 == (await client.get(path)).status
-
-
-class TestKeys:
-    async def test_list(self, world, aiohttp_client):
-        """
-        The public token is shown whole, of the secret key the end, each with what it is for.
-        """
-        secret_key = "phs_0123456789abcdefghij"
-        project = Project(id=1, token="phc_public", secret_key=secret_key)
-        services = world.services(projects=FakeProjects(project, OTHER_PROJECT))
-        client = await aiohttp_client(create_app(services))
-        headers = {"Authorization": f"Bearer {secret_key}"}
-
-        response = await client.get("/api/projects/1/keys/", headers=headers)
-
-        token, secret = (await response.json())["results"]
-        assert {
-            "kind": "project_token",
-            "value": "phc_public",
-            "is_masked": False,
-            "reads": ["flags"],
-            "writes": ["events"],
-        } == token
-        assert {
-            "kind": "secret_key",
-            "value": "…ghij",
-            "is_masked": True,
-            "reads": ["everything"],
-            "writes": ["definitions", "groups", "settings"],
-        } == secret
-        assert secret_key not in await response.text()
-
-    async def test_short_key(self, client):
-        """
-        Of a key that is short nothing is shown.
-        """
-        _, secret = (await get(client, f"{ROOT}/keys/"))["results"]
-
-        assert "the secret key" == secret["value"]
 
 
 class TestSettings:
@@ -155,3 +117,105 @@ class TestSettings:
         A key opens its own project only.
         """
         await get(client, "/api/projects/2/", expected=404)
+
+
+class TestOperator:
+    async def test_lists_all(self, client):
+        """
+        The operator's key lists all projects, and opens each by its number; the first without one.
+        """
+        projects = await operate(client, "GET", "/api/projects/")
+
+        assert [(1, "phc_one"), (2, "phc_two")] == [
+            (each["id"], each["api_token"]) for each in projects["results"]
+        ]
+        assert projects["results"][1] == await operate(client, "GET", "/api/projects/2/")
+        assert projects["results"][0] == await operate(client, "GET", "/api/projects/@current/")
+        for missing in ("3", "x", "02", "99999999999"):
+            await operate(client, "GET", f"/api/projects/{missing}/", expected=404)
+
+    async def test_by_token(self, client):
+        """
+        What is asked with a token is of the token's project.
+        """
+        query = "feature_flags/?token=phc_two"
+        flag = await operate(client, "POST", "/api/projects/2/feature_flags/", {"key": "a"}, 201)
+
+        found = await operate(client, "GET", f"/api/projects/@current/{query}")
+
+        assert [flag["id"]] == [each["id"] for each in found["results"]]
+        await operate(client, "GET", f"/api/projects/1/{query}", expected=403)
+        await operate(client, "GET", "/api/projects/1/?token=phc_no", expected=401)
+
+    async def test_make(self, client):
+        """
+        A project is made with a name and a token, and a key to it opens nothing else.
+        """
+        made = await operate(client, "POST", "/api/projects/", {"name": "Staging"}, 201)
+        wanted = {"label": "all", "scopes": ["project:admin"]}
+        key = await operate(client, "POST", f"/api/projects/{made['id']}/keys/", wanted, 201)
+        headers = {"Authorization": f"Bearer {key['secret']}"}
+
+        mine = await client.get("/api/projects/", headers=headers)
+        others = await client.get("/api/projects/1/", headers=headers)
+
+        assert [made] == (await mine.json())["results"]
+        assert ("Staging", 404) == (made["name"], others.status)
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [("POST", "/api/projects/"), *(("POST", f"{ROOT}/{each}/") for each in ARCHIVING)],
+    )
+    async def test_nobody_else(self, client, method, path):
+        """
+        A project's key makes and archives no project, whatever it may do.
+        """
+        error = await send(client, method, path, {"name": "x"}, 403)
+
+        assert "permission_denied" == error["code"]
+
+    async def test_archive(self, client):
+        """
+        In the archive neither token nor key is taken; taken out of it both are again.
+        """
+        key = {"Authorization": "Bearer phs_two"}
+        event = {"api_key": "phc_two", "event": "a", "distinct_id": "u"}
+
+        async def statuses():
+            return [
+                (await client.post("/capture/", json=event)).status,
+                (await client.post("/flags/?v=2", json={**event, "token": "phc_two"})).status,
+                (await client.get("/array/phc_two/config")).status,
+                (await client.get(f"{ROOT}/", headers=key)).status,
+            ]
+
+        before = await statuses()
+        archived = await operate(client, "POST", "/api/projects/2/archive/")
+        assert [401, 401, 404, 401] == await statuses()
+        back = await operate(client, "POST", "/api/projects/2/unarchive/")
+
+        assert [200] * 4 == before == await statuses()
+        assert [True, False] == [each["is_archived"] for each in (archived, back)]
+        await operate(client, "POST", "/api/projects/1/archive/", expected=409)
+
+    async def test_rotate_token(self, client):
+        """
+        Old and new token are taken side by side, and listed.
+        """
+        path = "/api/projects/2/token/rotate/"
+        project = await operate(client, "POST", path, {"overlap_s": 60})
+
+        assert [{"api_token": "phc_two", "ends_at": "2025-11-24T16:01:00Z"}] == project[
+            "old_tokens"
+        ]
+        for token in ("phc_two", project["api_token"]):
+            answer = await client.post("/flags/?v=2", json={"token": token, "distinct_id": "u"})
+            assert 200 == answer.status
+
+
+async def operate(client, method, path, body=None, expected=200):
+    """Ask with the operator's key, and read the answer, whose status must be as expected."""
+    headers = {"Authorization": f"Bearer {OPERATOR_KEY}"}
+    response = await client.request(method, path, json=body, headers=headers)
+    assert expected == response.status, await response.text()
+    return await response.json()

@@ -8,8 +8,9 @@ import pytest
 from flagstream.flags import CompiledFlags
 from flagstream.routes import ready_answers
 from flagstream.routes.ready_answers import Answer, ReadyAnswers
+from flagstream.routes.tallies import tally_of
 
-ANSWER = Answer([b'"a":{}'], has_failed=False)
+ANSWER = Answer([b'"a":{}'], has_failed=False, tally=tally_of(1, ()))
 
 
 class Stored:

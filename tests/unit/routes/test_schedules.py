@@ -2,8 +2,9 @@
 
 import pytest
 
-from flagstream.management import Management, Schedules, iso_time
-from tests.fakes.views import EDITOR, PROJECT
+from flagstream.management import DefinitionsWriter, Schedules, iso_time
+from tests.fakes.access import PROJECT
+from tests.fakes.views import EDITOR
 from tests.fakes.world import NOW_MS
 
 from .asking import ROOT, get, send
@@ -32,10 +33,10 @@ async def look(world):
         def clock_ms():
             return NOW_MS + seconds * 1_000
 
-        management = Management(
+        writer = DefinitionsWriter(
             world.catalog, world.log, world.log, clock_ms=clock_ms, wait_timeout_s=0
         )
-        schedules = Schedules(world.catalog, world.view, management.writer, clock_ms=clock_ms)
+        schedules = Schedules(world.catalog, world.view, writer, clock_ms=clock_ms)
         for _ in range(2):
             await schedules.advance(PROJECT.id)
 

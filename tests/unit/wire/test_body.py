@@ -16,6 +16,7 @@ from lzstring import LZString
 
 from flagstream.errors import BodyTooLargeError, InvalidRequestError, RequestError
 from flagstream.wire import decode_body
+from flagstream.wire.body import MAX_RATIO
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 JSON = st.recursive(
@@ -180,6 +181,13 @@ class TestLoose:
             (b"[123456789012345678901234567890]", [1.2345678901234568e29]),
             (b"[NaN, 123456789012345678901234567890]", [None, 1.2345678901234568e29]),
             (b"[" + b"9" * 5_000 + b"]", [None]),
+            (b"[-" + b"9" * 300_000 + b", 1." + b"9" * 300_000 + b"]", [None, 2.0]),
+            (b"[1e400, -1e400, -0, 18446744073709551616]", [None, None, 0, 2**64]),
+            (
+                b'{"\\ud800": {"\\udfff": ["\\udc00x", NaN, true]}}',
+                {"?": {"?": ["?x", None, True]}},
+            ),
+            (b' {"url": "/?a=1&data=2"}', {"url": "/?a=1&data=2"}),
         ],
     )
     def test_mended(self, raw, value):
@@ -201,6 +209,7 @@ class TestBounds:
             {"raw": lz64(b" " * 20_000), "query": {"compression": "lz64"}, "max_bytes": 10_000},
             {"raw": b"A" * 400_000, "query": {"compression": "lz64"}},
             {"raw": b" " * 1_000_001},
+            {"raw": lz64("€".encode() * 400), "query": {"compression": "lz64"}, "max_bytes": 1_100},
         ],
     )
     def test_bomb(self, bomb):
@@ -209,6 +218,77 @@ class TestBounds:
         """
         with pytest.raises(BodyTooLargeError):
             decode(**bomb)
+
+    @pytest.mark.parametrize(
+        "wrap", [gzip.compress, zstandard.compress, lambda raw: gzip.compress(gzip.compress(raw))]
+    )
+    def test_ratio(self, wrap):
+        """
+        What grows to more than two hundred times what was sent is refused, long before the
+        absolute limit, whether one wrapping does that or several do it together.
+        """
+        bomb = wrap(b"[" + b" " * 15_000_000 + b"]")
+        bound = max(1_048_576, MAX_RATIO * len(bomb))
+
+        with pytest.raises(BodyTooLargeError, match=f"at most {bound} bytes"):
+            decode(bomb, max_bytes=20_000_000)
+
+    def test_ratio_of_little(self):
+        """
+        A mebibyte may come out of anything.
+        """
+        assert [] == decode(gzip.compress(b"[" + b" " * 1_000_000 + b"]"), max_bytes=20_000_000)
+
+    @pytest.mark.parametrize("raw", [b"[" + b"[]," * 500_000 + b"1]", b"[1" + b",1" * 1_000_000])
+    def test_too_many_values(self, raw):
+        """
+        More values than memory should hold are refused before they are decoded.
+        """
+        with pytest.raises(BodyTooLargeError, match="1000000 values"):
+            decode(raw, max_bytes=20_000_000)
+
+    def test_much_is_not_mended(self):
+        """
+        JSON is only mended where that does not take long.
+        """
+        with pytest.raises(InvalidRequestError, match="expected JSON"):
+            decode(b"[NaN" + b",1" * 200_000 + b"]")
+
+    @pytest.mark.parametrize(
+        "raw",
+        [b"A" * 3_000_000, b"data=" + b"A" * 3_000_000, b"\xff" * 3_000_000],
+        ids=["base64", "form", "neither"],
+    )
+    def test_large_text(self, raw):
+        """
+        What is neither JSON nor compressed is refused where it would take long to find out more.
+        """
+        with pytest.raises(BodyTooLargeError, match="2097152 bytes of text"):
+            decode(raw, max_bytes=20_000_000)
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            b"\n" * 2_000_000 + b"!",
+            b"A" + b" " * 2_000_000 + b"!",
+            b"A" + b"=" * 2_000_000 + b"!",
+            b"&data" * 400_000,
+            b"&data=" * 300_000,
+            b"data=" + b"%41" * 600_000,
+            b"\n" * 2_000_000 + b"[",
+        ],
+        ids=["lines", "spaces", "padding", "almost a field", "fields", "escapes", "late JSON"],
+    )
+    def test_slow(self, raw):
+        """
+        The time that it takes to refuse a body grows with its size, not with the square of it.
+        """
+        started = time.process_time()
+
+        with pytest.raises(RequestError):
+            decode(raw, max_bytes=20_000_000)
+
+        assert time.process_time() - started < 2
 
     @pytest.mark.parametrize("opening", [b"[", b'{"a":'])
     @pytest.mark.parametrize("raw", [b"%b", b"[NaN,%b]"])
