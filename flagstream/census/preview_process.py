@@ -17,7 +17,14 @@ from typing import Any
 import msgspec
 import orjson
 
-from flagstream.flags import CompiledFlags, Definitions, Evaluation, compile_project, parse_project
+from flagstream.flags import (
+    CompiledFlags,
+    Definitions,
+    Evaluation,
+    compile_project,
+    group_requests,
+    parse_project,
+)
 from flagstream.ports import Search
 from flagstream.state.groups import group_reader
 from flagstream.topics import Table, record_key
@@ -123,10 +130,10 @@ def _looked_at(change: Change, both: _Both) -> tuple[set[str], bool]:
 def _groups(
     store: ViewReader, task: PreviewTask, group_type: str, both: _Both, after: str | None
 ) -> _Walk:
-    now, then = (
-        None if each is None else each.group_asker(group_type, task.now_ms) for each in both
-    )
+    now, then = (_nowhere if each is None else each.only_rule() for each in both)
     names = {name for each in both if each for name in each.group_names.get(group_type, ())}
+    # Both ask the same request: what either notes in it the other would note as well.
+    make = group_requests(task.change.group_types[group_type], task.now_ms, names)
     values, place = group_reader(names), (task.project_id, group_type)
     start, stop = range_of(Table.GROUPS, *place)
     head = len(start)
@@ -135,12 +142,12 @@ def _groups(
     for key, raw in store.items(start, stop):
         # What the record's key ends with; to decode all of it is a tenth of the work.
         group_key = orjson.loads(key[head:-1])
-        properties = values(raw)
-        yield (
-            group_key,
-            None if now is None else now(group_key, properties),
-            None if then is None else then(group_key, properties),
-        )
+        request = make(group_key, values(raw))
+        yield group_key, now(request), then(request)
+
+
+def _nowhere(_: object) -> None:
+    """Answer for a flag that there is not, or that is off."""
 
 
 def _persons(store: ViewReader, task: PreviewTask, both: _Both, after: str | None) -> _Walk:

@@ -1,7 +1,7 @@
 """The flag engine: definitions parsed, compiled and evaluated; pure, without I/O."""
 
 from .compilation import CompiledProject, compile_project
-from .compiled_flags import CompiledFlags, compile_flags
+from .compiled_flags import CompiledFlags, compile_flags, group_requests
 from .compiler import UNREAD
 from .context import group_key_text, group_properties, person_properties
 from .differences import Difference, differences
@@ -48,6 +48,7 @@ __all__ = [
     "finished",
     "group_key_text",
     "group_properties",
+    "group_requests",
     "lint",
     "local_definitions",
     "number_text",

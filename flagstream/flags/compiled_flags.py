@@ -42,9 +42,6 @@ _PERSONS = frozenset({PERSON, DEVICE, STICKY})
 _Part = str | int
 _PERSON_PART, _OTHER_PART, _NO_PART = range(3)
 
-GroupAsker = Callable[[str, Mapping[str, Any]], Evaluation]
-"""Of a group's key and its properties."""
-
 _EVERY_RUNTIME = "all"
 # The runtime, and the contexts of which a flag must have one if it has any.
 _Audience = tuple[str | None, frozenset[str] | None]
@@ -366,29 +363,15 @@ class CompiledFlags:
         request[NOW] = context.now_ms
         return request
 
-    def group_asker(self, group_type: str, now_ms: int) -> GroupAsker:
-        """
-        Make what evaluates the only flag for one group after the other, and nobody else.
-
-        Args:
-            group_type: One that the project has.
-        """
-        slot, empty = group_slot(self._all_group_types[group_type]), EMPTY.copy()
-        empty[NOW] = now_ms
-        is_key_seen = "$group_key" in self.group_names.get(group_type, ())
+    def only_rule(self) -> Rule:
+        """Give the rule of the only flag, which asks those first that it depends on."""
         (flag,) = self._flags
         rule, needs = flag.rule, flag.needs
+        if not needs:
+            return rule
 
-        def ask(group_key: str, properties: Mapping[str, Any]) -> Evaluation:
-            if is_key_seen:
-                properties = {**properties, "$group_key": group_key}
-            request = empty.copy()
-            request[slot] = (
-                properties,
-                group_key.encode() if group_key.isascii() else utf8(group_key),
-            )
-            if needs:
-                self._ask_first(request, needs)
+        def ask(request: Request) -> Evaluation:
+            self._ask_first(request, needs)
             return rule(request)
 
         return ask
@@ -443,6 +426,32 @@ class CompiledFlags:
         for flag in needs:
             if flag.key not in known:
                 known[flag.key] = flag.rule(request)
+
+
+def group_requests(
+    group_type_index: int, now_ms: int, names: Collection[str]
+) -> Callable[[str, Mapping[str, Any]], Request]:
+    """
+    Make what makes the requests of one group after the other, and nobody else.
+
+    Args:
+        names: The properties that are looked at.
+    """
+    slot, empty = group_slot(group_type_index), EMPTY.copy()
+    empty[NOW] = now_ms
+    is_key_seen = "$group_key" in names
+
+    def make(group_key: str, properties: Mapping[str, Any]) -> Request:
+        if is_key_seen:
+            properties = {**properties, "$group_key": group_key}
+        request = empty.copy()
+        request[slot] = (
+            properties,
+            group_key.encode() if group_key.isascii() else utf8(group_key),
+        )
+        return request
+
+    return make
 
 
 @lru_cache(maxsize=1)

@@ -76,7 +76,14 @@ def group_reader(names: Collection[str]) -> Callable[[bytes], dict[str, Any]]:
 
     def read(raw: bytes) -> dict[str, Any]:
         found: Any = decode(raw)
-        written, once = of(found.properties), of(found.once)
+        written = of(found.properties)
+        if found.once is nothing:
+            return {
+                name: last.value
+                for name, last in zip(ordered, written, strict=True)
+                if last is not None and not last.is_deleted
+            }
+        once = of(found.once)
         return {
             name: register.value
             for name, last, first in zip(ordered, written, once, strict=True)
