@@ -36,8 +36,11 @@ def plan(server, **body):
 
 
 def is_done(server, schedule_id):
-    """Tell whether all steps are noted."""
-    found = server.api("GET", f"feature_flags/new/schedule/{schedule_id}/")
+    """Tell whether all steps are noted; a process that was killed answers nothing."""
+    try:
+        found = server.api("GET", f"feature_flags/new/schedule/{schedule_id}/")
+    except OSError:
+        return False
     return found["status"] == "done" and found["steps"][-1]["applied_at"] is not None
 
 
