@@ -1,6 +1,7 @@
 """The HTTP application: what handlers are given, and the routes."""
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -12,9 +13,11 @@ from flagstream.management import (
     DefinitionsWriter,
     Management,
     ProjectManagement,
+    Schedules,
     SecretKeyManagement,
     Turn,
     alone,
+    carry_out,
 )
 from flagstream.rates import Rates
 from flagstream.routes import keys
@@ -94,6 +97,17 @@ def create_public_app(whole: web.Application) -> web.Application:
         app[key] = value
     add_public_part(app, whole)
     return app
+
+
+def _carrying_out(
+    schedules: Schedules, is_ready: Callable[[], bool]
+) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def carrying_out(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(carry_out(schedules, is_ready), name="schedules")
+        yield
+        task.cancel()
+
+    return carrying_out
 
 
 # The request itself is answered right in any case; what is waited for is the next one.
@@ -212,3 +226,7 @@ def _add_management(app: web.Application, services: Services) -> None:
         writer, services.projects, services.view, clock_ms=clock_ms
     )
     app[keys.SECRET_KEYS] = SecretKeyManagement(writer, services.secret_keys, clock_ms=clock_ms)
+    app[keys.SCHEDULES] = schedules = Schedules(
+        services.catalog, services.view, writer, clock_ms=clock_ms
+    )
+    app.cleanup_ctx.append(_carrying_out(schedules, services.is_ready))

@@ -12,6 +12,7 @@ from flagstream.state.groups import GroupState, GroupUpdate
 from flagstream.state.history import ChangeState
 from flagstream.state.ingestion_warnings import WarningSample
 from flagstream.state.kept import GroupThen, PropertyChange
+from flagstream.state.schedules import Schedule
 from flagstream.topics import Topic
 from flagstream.warning_kinds import WarningKind
 
@@ -412,6 +413,7 @@ class ProjectSnapshot:
         flag_rows: Every flag's row as stored, deleted ones included, by flag key.
         cohort_rows: Every cohort's row as stored, deleted ones included, by id.
         group_type_rows: What people say of group types, by their names.
+        schedules: Changes of flags that are to come, or came, by their ids.
         flags: The compiled flags that are active.
         project: What they were compiled from.
         local_definitions: The bodies for local evaluation, encoded; their hashes are in *etags*.
@@ -422,6 +424,7 @@ class ProjectSnapshot:
     flag_rows: Mapping[str, Mapping[str, Any]]
     cohort_rows: Mapping[int, Mapping[str, Any]]
     group_type_rows: Mapping[str, Mapping[str, Any]]
+    schedules: Mapping[str, Schedule]
     flags: CompiledFlags
     project: CompiledProject
     local_definitions: LocalDefinitions
@@ -433,6 +436,10 @@ class Catalog(Protocol):
 
     def project(self, project_id: int) -> ProjectSnapshot:
         """Read the present snapshot; an empty one for a project without definitions."""
+        ...
+
+    def project_ids(self) -> Collection[int]:
+        """List the projects that have definitions or group types."""
         ...
 
 

@@ -72,6 +72,19 @@ class Client:
             )
         return row
 
+    def schedules(self, flag: str | None) -> Iterator[Document]:
+        """Read what is to come, the newest first; of a flag also what came or was ended."""
+        return self._pages(f"{'schedules' if flag is None else _schedules(flag)}/")
+
+    def add_schedule(self, flag: str, body: Mapping[str, Any]) -> Document:
+        """Plan changes of a flag."""
+        return self._request("POST", f"{_schedules(flag)}/", body)
+
+    def end_schedule(self, flag: str, schedule_id: str, action: str) -> Document:
+        """Stop, revert or resume a schedule."""
+        path = f"{_schedules(flag)}/{quote_path(schedule_id, safe='')}/{action}/"
+        return self._request("POST", path)
+
     def _rows(self, kind: Kind) -> Iterator[Document]:
         return self._pages(f"{_PATHS[kind]}/")
 
@@ -83,6 +96,21 @@ class Client:
             if page["next"] is None:
                 return
             query["offset"] += _PAGE
+
+    def project(self) -> Document:
+        """Read the project's settings."""
+        return self._request("GET", "")
+
+    def group_types(self) -> Mapping[str, int]:
+        """Read the indexes of the group types by their names."""
+        types: Any = self._request("GET", "groups_types/")
+        return {each["group_type"]: each["group_type_index"] for each in types}
+
+    def add_group_type(self, name: str) -> int:
+        """Add a group type, unless there is one of this name; tells its index."""
+        added = self._request("POST", "groups_types/", {"group_type": name})
+        index: int = added["group_type_index"]
+        return index
 
     def create(self, kind: Kind, body: Mapping[str, Any]) -> None:
         """Add a flag or a cohort."""
@@ -193,6 +221,10 @@ class Client:
             reason = getattr(error, "reason", error)
             raise ServerError(f"{self._url} does not answer as flagstream does: {reason}") from None
         return document
+
+
+def _schedules(flag: str) -> str:
+    return f"feature_flags/{quote_path(flag, safe='')}/schedule"
 
 
 def _detail(error: HTTPError) -> str:

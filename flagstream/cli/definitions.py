@@ -1,7 +1,7 @@
 """Definitions of flags and cohorts in files: read and checked."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,27 @@ def read_definitions(files: Iterable[Path]) -> Sequence[Definition]:
     """
     definitions: list[Definition] = []
     problems: list[str] = []
-    places: dict[str, str] = {}
     for file in files:
         try:
             definitions.extend(_parse_file(file))
         except DefinitionsError as error:
             problems.append(str(error))
+    return checked_definitions(definitions, problems)
+
+
+def checked_definitions(
+    definitions: Sequence[Definition], problems: Iterable[str] = ()
+) -> Sequence[Definition]:
+    """
+    Check definitions, and let flags name others by keys.
+
+    Args:
+        problems: That are known already.
+
+    Raises:
+        DefinitionsError: Naming every problem.
+    """
+    problems, places = [*problems], dict[str, str]()
     for definition in definitions:
         problems.extend(_problems(definition))
         problems.extend(_repetitions(definition, places))
@@ -62,13 +77,26 @@ def read_definitions(files: Iterable[Path]) -> Sequence[Definition]:
     return [replace(each, body=named_by_key(each.kind, each.body, keys)) for each in definitions]
 
 
-def _parse_file(file: Path) -> Iterator[Definition]:
+def read_file(file: Path, kind: str = "JSON", decode: Callable[[bytes], Any] = json.loads) -> Any:
+    """
+    Read what a file says.
+
+    Args:
+        kind: In which format, for people.
+
+    Raises:
+        DefinitionsError: It cannot be read, with the reason.
+    """
     try:
-        document = json.loads(file.read_bytes())
+        return decode(file.read_bytes())
     except OSError as error:
         raise DefinitionsError(f"{file}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise DefinitionsError(f"{file}: not JSON: {error}") from None
+        raise DefinitionsError(f"{file}: not {kind}: {error}") from None
+
+
+def _parse_file(file: Path) -> Iterator[Definition]:
+    document = read_file(file)
     if isinstance(document, list):
         yield from _parse_list(f"{file}: $", Kind.FLAG, document)
     elif isinstance(document, dict) and document.keys() & _LISTS.keys():

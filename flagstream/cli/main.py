@@ -12,6 +12,7 @@ from .explaining import explain
 from .flags import apply, check, export
 from .operations import backup, dead_letters, restore, serve, topics, verify, warnings
 from .previewing import preview
+from .schedules import schedule
 
 
 class _Commands(click.Group):
@@ -31,7 +32,7 @@ def main() -> None:
 
 
 for _command in (
-    *(serve, apply, export, check, explain, preview, keys, projects),
+    *(serve, apply, export, check, explain, preview, schedule, keys, projects),
     *(verify, backup, restore, dead_letters, warnings, topics),
 ):
     main.add_command(_command)

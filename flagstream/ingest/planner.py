@@ -116,6 +116,19 @@ class Planner:
             return refused_type(change.group_type)
         return plan_group_change(batch, change, time_ms, self._limits, uuid)
 
+    def plan_type(self, batch: Batch, group_type: str, time_ms: int) -> Loss | None:
+        """
+        Plan an index for a group type.
+
+        Returns:
+            Why there is none: it comes too late.
+
+        Raises:
+            OverloadedError: Too many changes are in flight.
+        """
+        is_accepted = self._group_types.is_accepted(batch, group_type, time_ms)
+        return None if is_accepted else refused_type(group_type)
+
     def abandon(self, plan: Plan) -> None:
         """Take a plan back whose records were not appended for certain."""
         plan.batch.fail()

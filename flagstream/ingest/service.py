@@ -1,7 +1,7 @@
 """From captured events to durable records."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from flagstream.ports import (
@@ -117,14 +117,24 @@ class Ingest:
             LogUnavailableError: The log takes no writes now; nothing is acknowledged.
             OverloadedError: Too many changes are in flight.
         """
-        snapshot = self._catalog.project(project_id)
-        batch = Batch(project_id, self._view, snapshot, self._in_flight)
-        try:
-            refused = {
+
+        def plan(batch: Batch) -> Mapping[int, Loss]:
+            return {
                 place: loss
                 for place, change in enumerate(changes)
                 if (loss := self._planner.plan_group(batch, change, time_ms)) is not None
             }
+
+        return await self._append(project_id, plan)
+
+    async def _append(
+        self, project_id: int, plan: Callable[[Batch], Mapping[int, Loss]]
+    ) -> ChangedGroups:
+        """Append what is planned; *plan* tells what is refused of it."""
+        snapshot = self._catalog.project(project_id)
+        batch = Batch(project_id, self._view, snapshot, self._in_flight)
+        try:
+            refused = plan(batch)
             positions = await self._sink.append(batch.appends) if batch.appends else ()
         except BaseException:
             batch.fail()
@@ -132,6 +142,21 @@ class Ingest:
         for loss in refused.values():
             self._warn(project_id, loss)
         return ChangedGroups([*batch.land(positions), *batch.visible_after], refused)
+
+    async def add_group_type(self, project_id: int, group_type: str, time_ms: int) -> ChangedGroups:
+        """
+        Give a type the next index, before the first group of it is seen.
+
+        Raises:
+            LogUnavailableError: The log takes no writes now; nothing is acknowledged.
+            OverloadedError: Too many changes are in flight.
+        """
+
+        def plan(batch: Batch) -> Mapping[int, Loss]:
+            loss = self._planner.plan_type(batch, group_type, time_ms)
+            return {} if loss is None else {0: loss}
+
+        return await self._append(project_id, plan)
 
     async def _settle(self, plan: Plan, captured: Captured) -> Sequence[Position]:
         """Plan and append; whatever happens, whoever waits for the outcome learns it."""

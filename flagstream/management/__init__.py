@@ -1,6 +1,6 @@
 """Changing definitions: the service behind the API, the console and the command line."""
 
-from .bodies import iso_time
+from .bodies import NAME, is_name, iso_time
 from .cohort_rows import (
     COHORT_DEFINING,
     COHORT_READ_ONLY,
@@ -13,8 +13,11 @@ from .kept_secret import take_over_kept_secret
 from .projects import ProjectManagement
 from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
+from .running import carry_out
+from .schedules import Schedules, find_schedule, flag_row, schedules_of
 from .secret_keys import MadeKey, SecretKeyManagement, key_appends
 from .service import Management, find_cohort, find_flag
+from .stages import previews, status, step_status
 from .then import snapshot_at
 from .writer import DefinitionsWriter, Editor, Turn, alone
 
@@ -22,6 +25,7 @@ __all__ = [
     "COHORT_DEFINING",
     "COHORT_READ_ONLY",
     "DEFINING",
+    "NAME",
     "READ_ONLY",
     "DefinitionsWriter",
     "Editor",
@@ -29,9 +33,11 @@ __all__ = [
     "MadeKey",
     "Management",
     "ProjectManagement",
+    "Schedules",
     "SecretKeyManagement",
     "Turn",
     "alone",
+    "carry_out",
     "changed_cohort_row",
     "changed_row",
     "check_flag",
@@ -41,11 +47,18 @@ __all__ = [
     "entries",
     "find_cohort",
     "find_flag",
+    "find_schedule",
+    "flag_row",
+    "is_name",
     "iso_time",
     "key_appends",
     "named_cohorts",
     "new_cohort_row",
     "new_row",
+    "previews",
+    "schedules_of",
     "snapshot_at",
+    "status",
+    "step_status",
     "take_over_kept_secret",
 ]

@@ -11,7 +11,7 @@ from flagstream.ports import Change
 from .bodies import Row
 
 # What every change changes.
-_COUNTERS = frozenset(["version", "updated_at"])
+_COUNTERS = frozenset(["version", "updated_at", "scheduled_steps"])
 _FILTERS = "filters"
 _ABSENT: Any = object()
 

@@ -47,6 +47,7 @@ READ_ONLY: Row = {
     "is_eligible_for_experiment": False,
     "rollback_conditions": None,
     "performed_rollback": None,
+    "scheduled_steps": {},
 }
 _IGNORED = {*READ_ONLY, "id", "created_at", "updated_at", "status", "is_simple_flag"}
 _SHORTHAND = "rollout_percentage"

@@ -82,10 +82,15 @@ class DefinitionsWriter:
                 raise UnavailableError("The last change is not folded in yet.", retry_after_s=1)
             yield self._catalog.project(project_id)
 
-    async def write(self, editor: Editor, kind: Kind, name: str, body: Row) -> None:
+    async def write(
+        self, editor: Editor, kind: Kind, name: str, body: Row, *, change_id: str | None = None
+    ) -> None:
         """
         Append a definition, and the change to its history; once durable it counts, whether or not
         requests see it in time.
+
+        Args:
+            change_id: Of a change that others may make as well: history keeps it once.
 
         Raises:
             InvalidRequestError: It is too large.
@@ -94,9 +99,8 @@ class DefinitionsWriter:
         definition = definition_of(editor.project_id, kind, name, body, now_ms)
         if len(definition.value) > _MAX_BODY_BYTES:
             raise _too_large(body)
-        await self.append(
-            editor.project_id, [change_of(editor, kind, name, body, now_ms), definition]
-        )
+        change = change_of(editor, kind, name, body, now_ms, change_id=change_id)
+        await self.append(editor.project_id, [change, definition])
 
     async def append(self, project_id: int, appends: Sequence[Append]) -> bool:
         """Append what definitions and histories are made of; tells whether it was seen in time."""

@@ -5,8 +5,14 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from flagstream.errors import InvalidFieldError, InvalidRequestError, NotFoundError
-from flagstream.management import iso_time
+from flagstream.errors import (
+    InvalidFieldError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    UnavailableError,
+)
+from flagstream.management import NAME, is_name, iso_time
 from flagstream.openapi import Answer, Body, Parameter, described
 from flagstream.ports import Project, Search
 from flagstream.state.access import Scope
@@ -37,6 +43,34 @@ NAMED = (
 async def list_types(request: web.Request) -> web.Response:
     """List the group types with their indexes."""
     return json_response(_types(request, project_of_key(request)))
+
+
+@described(
+    Answer(shapes.GroupType),
+    body=Body(shapes.NewGroupType),
+    refusals=[OverloadedError],
+    access=Scope.GROUPS_WRITE,
+)
+async def add_type(request: web.Request) -> web.Response:
+    """Give a group type the next index before its first group is seen; a known one keeps its."""
+    project = project_of_key(request)
+    body = await read_object(request)
+    name = body.pop("group_type", None)
+    for other, value in body.items():
+        raise InvalidFieldError(other, "no member of this name", value)
+    if not is_name(name):
+        raise InvalidFieldError("group_type", NAME, name)
+    request.app[keys.ADMISSION].admit()
+    now_ms = request.app[keys.CLOCK_MS]()
+    added = await request.app[keys.INGEST].add_group_type(project.id, name, now_ms)
+    if added.refused:
+        raise InvalidFieldError("group_type", f"one of the {MAX_TYPES} that there are", name)
+    wait_s = request.app[keys.SETTINGS].wait_timeout_s
+    await request.app[keys.PROGRESS].wait_visible(added.positions, wait_s)
+    for each in _types(request, project):
+        if each["group_type"] == name:
+            return json_response(each)
+    raise UnavailableError("The group type is not folded in yet.", retry_after_s=1)
 
 
 @described(
@@ -209,6 +243,7 @@ routes = tuple(
     for root in API_ROOTS
     for definition in (
         *route("GET", f"{root}/groups_types", list_types),
+        *route("POST", f"{root}/groups_types", add_type),
         *route("GET", f"{root}/groups_types/refused", list_refused_types),
         *route("PATCH", f"{root}/groups_types/update_metadata", name_types),
         *route("PUT", f"{root}/groups_types/set_default_columns", set_default_columns),

@@ -7,7 +7,12 @@ from aiohttp import web
 
 from flagstream.census import Previews
 from flagstream.ingest import Ingest
-from flagstream.management import Management, ProjectManagement, SecretKeyManagement
+from flagstream.management import (
+    Management,
+    ProjectManagement,
+    Schedules,
+    SecretKeyManagement,
+)
 from flagstream.openapi import ApiDocument
 from flagstream.ports import (
     Admission,
@@ -51,6 +56,7 @@ INGEST = web.AppKey("ingest", Ingest)
 MANAGEMENT = web.AppKey("management", Management)
 PROJECT_MANAGEMENT = web.AppKey("project_management", ProjectManagement)
 SECRET_KEYS = web.AppKey("secret_keys", SecretKeyManagement)
+SCHEDULES = web.AppKey("schedules", Schedules)
 FLAGS = web.AppKey("flags", FlagService)
 STREAMS = web.AppKey("streams", Streams)
 EVENT_LIMITS = web.AppKey("event_limits", EventLimits)

@@ -35,6 +35,7 @@ from . import (
     previews,
     projects,
     remote_config,
+    schedules,
     secret_keys,
     streams,
 )
@@ -68,7 +69,7 @@ SECTIONS = (
     Section(
         "Definitions",
         "Flags, cohorts and settings, as they are changed.",
-        (*management.routes, *cohorts.routes, *history.routes),
+        (*management.routes, *cohorts.routes, *history.routes, *schedules.routes),
     ),
     Section(
         "Projects and keys",

@@ -13,6 +13,7 @@ class Kind(StrEnum):
     COHORT = "cohort"
     PROJECT = "project"
     GROUP_TYPE = "group-type"
+    SCHEDULE = "schedule"
     TENANT = "tenant"
     KEY = "key"
     KEY_REVOCATION = "key-revocation"

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +26,7 @@ from flagstream.ports import ProjectSettings, ProjectSnapshot
 from flagstream.slices import in_slices
 from flagstream.state.definitions import DefinitionState, Kind
 from flagstream.state.group_types import GroupTypesState
+from flagstream.state.schedules import Schedule, parts_of, schedule_of
 from flagstream.topics import Table, key_parts, record_key
 
 from .layout import range_of, table_key
@@ -62,6 +63,10 @@ class StoredCatalog:
     def project(self, project_id: int) -> ProjectSnapshot:
         """Read the present snapshot; an empty one for a project without definitions."""
         return self._snapshots.get(project_id, self._empty)
+
+    def project_ids(self) -> Collection[int]:
+        """List the projects that have a snapshot."""
+        return tuple(self._snapshots)
 
     def mark(self, project_ids: Iterable[int]) -> None:
         """Note projects whose snapshots are to be made anew."""
@@ -165,6 +170,7 @@ def snapshot(
     rows: dict[str, Mapping[str, Any]] = {}
     cohorts: dict[int, Mapping[str, Any]] = {}
     type_rows: dict[str, Mapping[str, Any]] = {}
+    schedule_parts: dict[str, Mapping[str, Any]] = {}
     settings = ProjectSettings()
     for (kind, name), body in bodies.items():
         if kind == Kind.FLAG:
@@ -175,6 +181,8 @@ def snapshot(
             settings = msgspec.convert(body, ProjectSettings)
         elif kind == Kind.GROUP_TYPE:
             type_rows[name] = body
+        elif kind == Kind.SCHEDULE:
+            schedule_parts[name] = body
         yield
     definitions = Definitions(
         flags=rows,
@@ -200,11 +208,22 @@ def snapshot(
         flag_rows=rows,
         cohort_rows=cohorts,
         group_type_rows=type_rows,
+        schedules=(yield from _schedules(schedule_parts)),
         flags=flags,
         project=project,
         local_definitions=local,
         etags=(yield from _etags(local)),
     )
+
+
+def _schedules(bodies: Mapping[str, Mapping[str, Any]]) -> Steps[Mapping[str, Schedule]]:
+    found: dict[str, Schedule] = {}
+    for schedule_id, parts in parts_of(bodies).items():
+        schedule = schedule_of(schedule_id, parts)
+        if schedule is not None:
+            found[schedule_id] = schedule
+        yield
+    return found
 
 
 def _etags(local: LocalDefinitions) -> Steps[Mapping[Sdk, str]]:

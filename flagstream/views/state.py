@@ -147,9 +147,11 @@ class StoredState:
     def history(self, project_id: int, kind: Kind, name: str) -> Sequence[Change]:
         """Read all changes of a definition, oldest first."""
         entries = self._store.items(*range_of(Table.HISTORY, project_id, kind, name))
-        return [
+        changes = [
             Change(str(key_parts(key[1:])[-1]), ChangeState.from_bytes(raw)) for key, raw in entries
         ]
+        # The id of a scheduled change tells when it was due, which may be long before it came.
+        return sorted(changes, key=lambda change: change.state.time_ms)
 
     def active_groups(
         self, project_id: int, distinct_id: str, session_id: str | None, now_ms: int

@@ -34,13 +34,16 @@ EVALUATED = {
 }
 EVENT = {"api_key": TOKEN, "event": "signed in", "distinct_id": "user-1"}
 NEWEST = "newest"
-"""Of changes, which nobody knows before."""
+"""Of changes and schedules, which nobody knows before."""
+LATE = {"scheduled_at": "2999-01-01T00:00:00Z", "change": {"tags": ["late"]}}
 
 # Where there is one, nothing else is asked for; where there are several, others are as well.
 PARAMETERS = {
     "project": ["@current", "1"],
     "id": [2, 1],
     "key": ["limits", "beta", "plan"],
+    "flag": ["beta", "1"],
+    "schedule": [NEWEST],
     "token": [TOKEN],
     "name": ["array.js", "recorder.js"],
     "distinct_id": ["user-1", "anon-1"],
@@ -65,6 +68,7 @@ def arrange(server):
         server.api("POST", "feature_flags/", flag)
     for cohort in COHORTS:
         server.api("POST", "cohorts/", cohort)
+    server.api("POST", "feature_flags/beta/schedule/", LATE)
     server.set_group("organization", "acme", plan="gold")
     server.set_group("project", "acme", plan="gold")
     server.capture(
@@ -90,6 +94,11 @@ def newest_change(server, path):
     headers = {"Authorization": f"Bearer {SECRET_KEY}"}
     answer = server.request("GET", path.replace("/restore", "/activity"), headers=headers)
     return answer.body["results"][0]["id"] if answer.status == 200 else NEWEST
+
+
+def newest_schedule(server):
+    """The id of the last schedule of the first flag."""
+    return server.api("GET", "feature_flags/1/schedule/")["results"][0]["id"]
 
 
 def knowing(open_document):

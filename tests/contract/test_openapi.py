@@ -28,7 +28,14 @@ from schemathesis.specs.openapi.checks import (
     unsupported_method,
 )
 
-from tests.contract.arranged import NEWEST, arrange, knowing, newest_change, put_back
+from tests.contract.arranged import (
+    NEWEST,
+    arrange,
+    knowing,
+    newest_change,
+    newest_schedule,
+    put_back,
+)
 from tests.documented import closed, document
 from tests.server import SECRET_KEY, TOKEN, Server
 
@@ -127,6 +134,8 @@ def test_who_may_ask(case, server, session):
     refusals = {missing_required_header, unsupported_method, allow_header_conformance}
     if case.body == {"id": NEWEST}:
         case.body = {"id": newest_change(server, case.formatted_path)}
+    elif (case.path_parameters or {}).get("schedule") == NEWEST:
+        case.path_parameters["schedule"] = newest_schedule(server)
     # Of events and lines, a bad one costs none of those beside it.
     elif "secretKey" in schemes and case.media_type != LINES:
         refusals.add(negative_data_rejection)

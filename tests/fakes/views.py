@@ -1,7 +1,7 @@
 """Hand-written counterparts of the views: state in dictionaries, definitions folded at once."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from flagstream.errors import LogUnavailableError, UnavailableError
@@ -25,7 +25,12 @@ from flagstream.ports import (
     WarningSummary,
 )
 from flagstream.state.definitions import DefinitionUpdate, Kind
-from flagstream.state.group_types import GroupType, GroupTypesState
+from flagstream.state.group_types import (
+    GroupType,
+    GroupTypeClaim,
+    GroupTypesState,
+    fold_group_type,
+)
 from flagstream.state.groups import GroupState, GroupUpdate, fold_group
 from flagstream.state.history import DefinitionChange, fold_change
 from flagstream.state.kept import GroupThen
@@ -65,8 +70,11 @@ class FakeView:
     def fold_change(self, key: bytes, update: bytes) -> None:
         """Fold a record of a definition's history, likewise."""
         project_id, kind, name, change_id = key_parts(key)
+        changes = self.changes[int(project_id), str(kind), str(name)]
         state = fold_change(None, DefinitionChange.from_bytes(update), 0)
-        self.changes[int(project_id), str(kind), str(name)].append(Change(str(change_id), state))
+        # History keeps what it heard first.
+        if change_id not in {change.id for change in changes}:
+            changes.append(Change(str(change_id), state))
 
     def persons(
         self, project_id: int, *, search: Search, after: str | None, limit: int
@@ -234,6 +242,19 @@ class FakeCatalog:
             self._snapshots[project_id] = snapshot(self.group_types, bodies)
         return self._snapshots[project_id]
 
+    def clear(self) -> None:
+        """Forget everything: a server that nothing was sent to."""
+        self.group_types = GroupTypesState(version=0)
+        self._bodies.clear()
+        self._snapshots.clear()
+
+    def add_type(self, claim: GroupTypeClaim) -> None:
+        self.group_types = fold_group_type(self.group_types, claim, self.group_types.version + 1)
+        self._snapshots.clear()
+
+    def project_ids(self) -> Collection[int]:
+        return tuple(self._bodies)
+
     def set_flag(self, row: Mapping[str, Any], project_id: int = PROJECT.id) -> None:
         self.write(project_id, "flag", row["key"], row)
 
@@ -278,6 +299,8 @@ class FakeDefinitionsLog:
                 self._access.take(int(project_id), str(kind), str(name), body)
             elif each.topic is Topic.GROUP_UPDATES and not self.is_lagging:
                 self._view.fold(each.key, each.value)
+            elif each.topic is Topic.GROUP_TYPE_CLAIMS and not self.is_lagging:
+                self._catalog.add_type(GroupTypeClaim.from_bytes(each.value))
             elif each.topic is Topic.DEFINITION_CHANGES:
                 self._view.fold_change(each.key, each.value)
         return [Position(each.topic, 0, len(self.appended)) for each in appends]

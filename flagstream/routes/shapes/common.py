@@ -60,6 +60,8 @@ PATH_PARAMETERS = {
         ),
         Parameter(name="key", shape=str, text="The flag's key.", place="path"),
         Parameter(name="key_id", shape=str, text="The secret key's id.", place="path"),
+        Parameter(name="flag", shape=str, text="The flag's id or key.", place="path"),
+        Parameter(name="schedule", shape=str, text="The schedule's id.", place="path"),
         Parameter(name="name", shape=str, text="The file's name.", place="path"),
         Parameter(name="version", shape=str, text="Of posthog-js; any.", place="path"),
         Parameter(name="distinct_id", shape=str, text="Any of the person's ids.", place="path"),

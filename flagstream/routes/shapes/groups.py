@@ -25,6 +25,12 @@ class GroupType(Struct, kw_only=True):
     created_at: Time
 
 
+class NewGroupType(Struct, forbid_unknown_fields=True):
+    """A group type, by its name."""
+
+    group_type: Name
+
+
 class GroupTypeChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """What a group type is to be called; what is not named stays."""
 

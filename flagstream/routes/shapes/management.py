@@ -15,7 +15,23 @@ FlagKey = Annotated[str, Meta(pattern="^[A-Za-z0-9_-]{1,400}$", examples=["new-b
 Percentage = Annotated[float, Meta(ge=0, le=100)]
 
 
-class FlagChange(Struct, kw_only=True, forbid_unknown_fields=True):
+class FlagMembers(Struct, kw_only=True, forbid_unknown_fields=True):
+    """Members of a flag that can be changed; what is not named stays."""
+
+    name: str | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+    archived: bool | UnsetType | None = UNSET
+    bucketing: Bucketing | UnsetType = UNSET
+    bucketing_identifier: Literal["distinct_id", "device_id"] | UnsetType | None = UNSET
+    ensure_experience_continuity: bool | UnsetType | None = UNSET
+    evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
+    evaluation_contexts: list[str] | UnsetType | None = UNSET
+    is_remote_configuration: bool | UnsetType | None = UNSET
+    tags: list[str] | UnsetType | None = UNSET
+    filters: Filters | UnsetType = UNSET
+
+
+class FlagChange(FlagMembers, kw_only=True, forbid_unknown_fields=True):
     """
     What is to become of a flag; what is not named stays.
 
@@ -32,19 +48,8 @@ class FlagChange(Struct, kw_only=True, forbid_unknown_fields=True):
     """
 
     key: FlagKey | UnsetType = UNSET
-    name: str | UnsetType | None = UNSET
-    active: bool | UnsetType = UNSET
-    archived: bool | UnsetType | None = UNSET
     deleted: bool | UnsetType = UNSET
     version: Count | UnsetType = UNSET
-    bucketing: Bucketing | UnsetType = UNSET
-    bucketing_identifier: Literal["distinct_id", "device_id"] | UnsetType | None = UNSET
-    ensure_experience_continuity: bool | UnsetType | None = UNSET
-    evaluation_runtime: Literal["server", "client", "all"] | UnsetType | None = UNSET
-    evaluation_contexts: list[str] | UnsetType | None = UNSET
-    is_remote_configuration: bool | UnsetType | None = UNSET
-    tags: list[str] | UnsetType | None = UNSET
-    filters: Filters | UnsetType = UNSET
     rollout_percentage: Percentage | UnsetType | None = UNSET
 
 
@@ -77,6 +82,18 @@ NEW_FLAG = Body(
 FLAG_CHANGE = Body(FlagChange, example={"active": False})
 
 
+class AppliedStep(Struct):
+    """
+    The step of a schedule that was applied last.
+
+    Attributes:
+        version: Of the flag from then on.
+    """
+
+    step: Id
+    version: Id
+
+
 class Flag(Struct, kw_only=True):
     """
     A flag. What PostHog has and flagstream has not is always null, false or empty.
@@ -84,6 +101,7 @@ class Flag(Struct, kw_only=True):
     Attributes:
         name: The description that people read.
         version: Counts the writes.
+        scheduled_steps: How far its schedules are, by their ids.
     """
 
     id: Id
@@ -104,6 +122,7 @@ class Flag(Struct, kw_only=True):
     tags: list[str] | None
     created_at: Time
     updated_at: Time
+    scheduled_steps: dict[str, AppliedStep]
 
     has_encrypted_payloads: bool
     created_by: None

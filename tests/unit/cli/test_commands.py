@@ -37,6 +37,12 @@ COMMANDS = [
     "check",
     "explain",
     "preview",
+    "schedule",
+    "schedule add",
+    "schedule list",
+    "schedule stop",
+    "schedule revert",
+    "schedule resume",
     "verify",
     "keys",
     "keys create",
@@ -213,6 +219,214 @@ class TestApply:
         assert 1 == result.exit_code
         assert result.stderr.startswith(f"Error: {url} does not answer as flagstream does: ")
         assert 1 == result.stderr.count("\n")
+
+
+POSTHOG = {
+    "flags": [
+        {
+            "id": 17,
+            "key": "new",
+            "filters": {"aggregation_group_type_index": 0, "groups": [{"rollout_percentage": 50}]},
+        },
+        {"id": 18, "key": "odd", "has_encrypted_payloads": True},
+    ],
+    "group_type_mapping": {"0": "team", "1": "company"},
+    "cohorts": {},
+}
+
+
+class TestFromPosthog:
+    @pytest.fixture
+    def posthog(self, tmp_path):
+        file = tmp_path / "definitions.json"
+        file.write_text(json.dumps(POSTHOG))
+        return file
+
+    async def apply(self, command, file, *options):
+        return await command("apply", "--from", "posthog", file, *options)
+
+    async def test_refused(self, command, world, posthog):
+        """
+        While anything cannot be taken over nothing is, and every such thing is a line.
+        """
+        result = await self.apply(command, posthog)
+
+        assert 1 == result.exit_code
+        assert result.stderr == (
+            f"Error: {posthog}: $.flags[1].has_encrypted_payloads: flag odd: True: expected null "
+            "or false, this is not supported; change it in PostHog, or leave it out with "
+            "--skip-unsupported\n"
+        )
+        assert {} == world.catalog.project(PROJECT.id).flag_rows
+
+    async def test_skipped(self, command, world, posthog):
+        """
+        The rest is taken over if that is asked for: with sha1, and with group types by name.
+        """
+        results = [await self.apply(command, posthog, "--skip-unsupported") for _ in range(2)]
+
+        assert results[0].stderr.startswith(f"skipped: {posthog}: $.flags[1].has_encrypted")
+        assert results[0].stdout.startswith("+ group type team, index 2\n--- new now\n")
+        assert ["1 added, 0 changed, 0 unchanged", "0 added, 0 changed, 1 unchanged"] == [
+            each.stdout.splitlines()[-1] for each in results
+        ]
+        snapshot = world.catalog.project(PROJECT.id)
+        row = snapshot.flag_rows["new"]
+        assert ("sha1", 2) == (row["bucketing"], row["filters"]["aggregation_group_type_index"])
+        assert 2 == snapshot.group_types.index_of("team")
+
+    async def test_dry_run(self, command, world, posthog):
+        """
+        A dry run adds no group type either.
+        """
+        result = await self.apply(command, posthog, "--skip-unsupported", "--dry-run")
+
+        assert result.stdout.endswith("1 to be added, 0 to be changed, 0 unchanged\n")
+        snapshot = world.catalog.project(PROJECT.id)
+        assert (None, {}) == (snapshot.group_types.index_of("team"), snapshot.flag_rows)
+
+    async def test_notes(self, command, tmp_path):
+        """
+        What is worth knowing of a flag that is taken over is a line.
+        """
+        file = tmp_path / "flags.json"
+        file.write_text(json.dumps([{**FLAG, "ensure_experience_continuity": True}]))
+
+        result = await self.apply(command, file)
+
+        assert result.stderr.startswith(f"note: {file}: $[0]: flag new: persons whom PostHog")
+
+    async def test_no_json(self, command, tmp_path):
+        """
+        A file that is no JSON is named.
+        """
+        file = tmp_path / "flags.json"
+        file.write_text("{")
+
+        result = await self.apply(command, file)
+
+        assert result.stderr.startswith(f"Error: {file}: not JSON: ")
+
+
+class TestFlagd:
+    FLAGS = {  # noqa: RUF012 -- nobody changes it
+        "new": {
+            "state": "ENABLED",
+            "variants": {"on": True, "off": False},
+            "defaultVariant": "off",
+            "targeting": {
+                "if": [
+                    {"==": [{"var": "plan"}, "gold"]},
+                    {"fractional": [["on", 30000], ["off", 70000]]},
+                ]
+            },
+        }
+    }
+
+    async def test_round_trip(self, command, world, tmp_path):
+        """
+        flagd's flags come to an empty server as flags of a group type, and go back as they were.
+        """
+        file = tmp_path / "flagd.json"
+        file.write_text(json.dumps({"flags": self.FLAGS}))
+        world.catalog.clear()
+        options = ("--group-type", "organization")
+
+        applied = await command("apply", "--from", "flagd", file, *options)
+        again = await command("apply", "--from", "flagd", file, *options)
+        exported = await command("export", "--to", "flagd", *options)
+
+        assert "shares are kept, who is in them is not" in applied.stderr
+        assert applied.stdout.startswith("+ group type organization, index 0\n")
+        assert "0 added, 0 changed, 1 unchanged\n" == again.stdout
+        assert self.FLAGS == json.loads(exported.stdout)["flags"]
+        row = world.catalog.project(PROJECT.id).flag_rows["new"]
+        assert 0 == row["filters"]["aggregation_group_type_index"]
+
+
+class TestGoff:
+    YAML = """
+new:
+  variations: {on: true, off: false}
+  targeting:
+    - query: plan eq "gold"
+      variation: on
+  defaultRule:
+    variation: off
+"""
+    TOML = """
+[new]
+variations = {on = true, off = false}
+defaultRule = {variation = "off"}
+[[new.targeting]]
+query = 'plan eq "gold"'
+variation = "on"
+"""
+
+    @pytest.mark.parametrize(("name", "text"), [("f.yaml", YAML), ("f.toml", TOML)])
+    async def test_files(self, command, world, tmp_path, name, text):
+        """
+        Files are YAML, in which on and off are names, or TOML.
+        """
+        file = tmp_path / name
+        file.write_text(text)
+
+        applied = await command("apply", "--from", "goff", file)
+
+        assert applied.stdout.endswith("1 added, 0 changed, 0 unchanged\n")
+        (condition,) = world.catalog.project(PROJECT.id).flag_rows["new"]["filters"]["groups"]
+        assert ["gold"] == condition["properties"][0]["value"]
+
+    @pytest.mark.parametrize(("name", "kind"), [("f.yml", "YAML"), ("f.toml", "TOML")])
+    async def test_malformed(self, command, tmp_path, name, kind):
+        """
+        A file that is neither is named, with what was expected of it.
+        """
+        file = tmp_path / name
+        file.write_text("a: [")
+
+        result = await command("apply", "--from", "goff", file)
+
+        assert result.stderr.startswith(f"Error: {file}: not {kind}: ")
+        assert 1 == result.stderr.count("\n")
+
+
+class TestToPosthog:
+    async def test_round_trip(self, command, world, tmp_path):
+        """
+        What is exported and applied to an empty server is exported from there as the same.
+        """
+        first, again = tmp_path / "first.json", tmp_path / "again.json"
+        defined = tmp_path / "defined.json"
+        flags = [{**FLAG, "bucketing": "sha1"}, {**IN_GOLD, "bucketing": "sha1"}]
+        rules = {"type": "AND", "values": [{"key": "plan", "type": "person", "value": "gold"}]}
+        gold = {"id": 98, "name": "Cohort 98", "filters": {"properties": rules}}
+        defined.write_text(json.dumps({"flags": flags, "cohorts": [gold]}))
+        await command("apply", defined)
+
+        first.write_text((await command("export", "--to", "posthog")).stdout)
+        world.catalog.clear()
+        applied = await command("apply", "--from", "posthog", first)
+        again.write_text((await command("export", "--to", "posthog")).stdout)
+
+        assert "3 added, 0 changed, 0 unchanged" == applied.stdout.splitlines()[-1]
+        assert {"0": "company", "1": "project"} == json.loads(again.read_text())[
+            "group_type_mapping"
+        ]
+        assert first.read_text() == again.read_text()
+
+    async def test_refused(self, command, file):
+        """
+        A flag whose members PostHog would choose otherwise is refused, and can be left out.
+        """
+        await command("apply", file)
+
+        refused = await command("export", "--to", "posthog")
+        skipped = await command("export", "--to", "posthog", "--skip-unsupported")
+
+        assert 1 == refused.exit_code
+        assert "the project: $.flags[0].bucketing: flag new: murmur3: PostHog" in refused.stderr
+        assert [] == json.loads(skipped.stdout)["flags"]
 
 
 class TestExport:

@@ -8,7 +8,7 @@ from .asking import ROOT, get, send
 
 
 async def send_type(client, call, body, expected=200):
-    method, path = call.split()
+    method, _, path = call.partition(" ")
     return await send(client, method, f"{ROOT}/groups_types/{path}", body, expected)
 
 
@@ -33,6 +33,57 @@ class TestTypes:
         refused = await get(client, f"{ROOT}/groups_types/refused")
 
         assert {"results": [{"group_type": "sixth"}]} == refused
+
+
+class TestNewType:
+    async def test_gets_the_next_index(self, client):
+        """
+        A type has its index before its first group is seen, and keeps it however often it comes.
+        """
+        added = [
+            await send_type(client, "POST", {"group_type": name})
+            for name in ("team", "company", "team")
+        ]
+
+        assert [2, 0, 2] == [each["group_type_index"] for each in added]
+
+    @pytest.mark.parametrize("name", [None, "", 5, "x" * 401])
+    async def test_no_name(self, client, name):
+        """
+        What is no name is refused.
+        """
+        refused = await send_type(client, "POST", {"group_type": name}, 400)
+
+        assert "group_type" == refused["attr"]
+
+    async def test_other_members(self, client):
+        """
+        A member that is not known is refused.
+        """
+        body = {"group_type": "team", "color": "red"}
+
+        refused = await send_type(client, "POST", body, 400)
+
+        assert "color" == refused["attr"]
+
+    async def test_sixth(self, client):
+        """
+        A sixth type is refused.
+        """
+        for name in ("c", "d", "e"):
+            await send_type(client, "POST", {"group_type": name})
+
+        refused = await send_type(client, "POST", {"group_type": "f"}, 400)
+
+        assert "group_type: expected one of the 5 that there are, got 'f'" == refused["detail"]
+
+    async def test_late(self, client, world):
+        """
+        Who cannot be told the index yet is to ask again.
+        """
+        world.log.is_lagging = True
+
+        await send_type(client, "POST", {"group_type": "team"}, 503)
 
 
 class TestMetadata:
