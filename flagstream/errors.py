@@ -33,7 +33,7 @@ Every error that flagstream raises on purpose.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 _QUOTED_CHARS = 80
 
@@ -49,7 +49,7 @@ def quote(got: object) -> str:
 
 def _rendered(got: Any, room: int) -> Iterator[str]:
     """Yield the beginning of a value's ``repr``, which of all of it could take seconds."""
-    kind: type[Any] = type(got)
+    kind = cast("object", type(got))
     if kind is str or kind is bytes:
         # Escapes only make it longer.
         yield repr(got[:room])
