@@ -114,7 +114,7 @@ def _compiler(
     """Make what compiles flags; it knows the cohorts."""
     compiled: dict[int, CompiledCohort] = {}
     compiler = Compiler(parsed.matching, compiled, parsed)
-    known = {} if before is None else before.compiler.cohorts
+    known: Mapping[int, CompiledCohort] = {} if before is None else before.compiler.cohorts
     for cohort in cohorts:
         is_known = before is not None and before.parsed.cohorts.get(cohort.id) is cohort
         # A list of members follows from nothing else, and may be long: it is there once.
