@@ -208,7 +208,7 @@ def _failure(request: web.Request, fault: Fault) -> web.Response:
     error = _ERRORS.get(fault.status)
     if error is not None:
         refusal = error("So it was planned.", retry_after_s=fault.retry_after_s)
-        return error_response(request, refusal)
+        return error_response(refusal, request)
     # Readable for the page, or its client takes it for a dropped connection.
     headers = json_headers(request.headers.get(hdrs.ORIGIN)).copy()
     headers[hdrs.CONTENT_TYPE] = "text/plain"

@@ -31,6 +31,7 @@ from flagstream.management.cohort_rows import new_cohort_row
 from flagstream.management.rows import changed_row, new_row
 from flagstream.wire import (
     CaptureHeaders,
+    EventLimits,
     GroupChange,
     group_lines,
     load_json,
@@ -155,7 +156,7 @@ def _compiled(definitions: Definitions) -> CompiledProject:
 def groups(data: bytes) -> None:
     """Lines of groups."""
     try:
-        lines = list(group_lines(data, MAX_DEPTH))
+        lines = list(group_lines(data, MAX_DEPTH, EventLimits()))
     except RequestError:
         return
     for line in lines:
