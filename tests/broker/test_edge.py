@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.crash.test_logs import MARK, Marked, logged
+from tests.crash.test_log_privacy import MARK, Marked, logged
 from tests.server import free_port
 from tests.waiting import until
 
