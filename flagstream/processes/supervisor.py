@@ -55,7 +55,7 @@ class Supervisor:
         self._answering: set[str] = set()
         self._keeping: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
-        self._rates = TemporaryFile()  # noqa: SIM115 -- closed by the stop
+        self._rates = TemporaryFile(dir=settings.data_dir)  # noqa: SIM115 -- closed by the stop
         # Written, not only made longer: on a full disk memory that was promised is an end.
         self._rates.write(bytes(SHARED_BYTES))
         self._rates.flush()
