@@ -20,6 +20,7 @@ from collections.abc import (
 )
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import ContextVar
+from functools import wraps
 from itertools import islice
 from random import random
 from typing import Any
@@ -76,6 +77,7 @@ class Tracing:
     def handler(self, name: str, handler: Handler) -> Handler:
         """Make a span of each sampled request that *handler* answers."""
 
+        @wraps(handler)
         async def answer(request: web.Request) -> web.StreamResponse:
             if random() >= self._sample_ratio:  # noqa: S311 -- nobody is to be kept from guessing
                 return await handler(request)

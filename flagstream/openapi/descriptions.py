@@ -152,12 +152,13 @@ def described(
 
 def operation_of(handler: Callable[..., Any]) -> Operation:
     """
-    Read what a handler says of itself.
+    Read what a handler, or the one that it is wrapped around, says of itself.
 
     Raises:
         LookupError: It says nothing.
     """
-    if (operation := _OPERATIONS.get(handler)) is None:
+    told = inspect.unwrap(handler, stop=lambda each: each in _OPERATIONS)
+    if (operation := _OPERATIONS.get(told)) is None:
         raise LookupError(f"{handler.__module__}.{handler.__qualname__}: expected @described")
     return operation
 
