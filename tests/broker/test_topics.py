@@ -73,7 +73,7 @@ class TestCreateTopics:
         """
         days = {"history_days": 1, "retention_hours": 2}
         await create_topics(
-            Settings(broker_url=kafka.url, retention_bytes=28_000, partitions=4, **days)
+            Settings(broker_url=kafka.url, retention_bytes=32_000, partitions=4, **days)
         )
 
         configs = [await config_of(admin, each) for each in (Topic.EVENTS, Topic.GROUP_UPDATES)]
