@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import count
 
 import aiohttp
@@ -130,11 +130,14 @@ class TestStreams:
             server.kill()
         server.start()
 
-        # What answered for the server that was killed may do so for another moment.
+        # What answered for the server that was killed may do so for another moment, and end while
+        # nobody else listens yet.
         event = None
         while event is None:
-            async with streams(server, 1, **{"Last-Event-ID": last_id}) as (reader,):
-                event = await reader.next()
+            await asyncio.to_thread(until, server.is_ready)
+            with suppress(aiohttp.ClientConnectorError):
+                async with streams(server, 1, **{"Last-Event-ID": last_id}) as (reader,):
+                    event = await reader.next()
 
         assert "resync" == event.name
 

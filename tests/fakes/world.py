@@ -1,5 +1,6 @@
 """Everything behind HTTP, faked at the ports, in the hands of a test."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -47,7 +48,7 @@ class World:
     is_ready: bool = True
     now_s: float = 0.0
     history: FakeHistory = field(default_factory=FakeHistory)
-    views: Path = Path("nowhere")
+    views: Path = Path(os.devnull)
 
     def __post_init__(self) -> None:
         self.log = FakeDefinitionsLog(self.catalog, self.view, self.access)
