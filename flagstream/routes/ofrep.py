@@ -45,7 +45,7 @@ _X_API_KEY = istr("X-API-Key")
 _FLAG_NOT_FOUND = "flag_not_found"
 _TOLD = "flagConfigEtag"
 # Longer than a change takes from one process or node to the next.
-_BEHIND_S, _LOOK_S = 0.25, 0.01
+_BEHIND_S, _LOOK_S = 1.0, 0.01
 # How long a page that nobody looks at keeps its stream; the protocol's default.
 _INACTIVITY_DELAY_S = 120
 STREAM_PATH = "/ofrep/v1/stream"
