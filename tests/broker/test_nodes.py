@@ -4,8 +4,11 @@ import asyncio
 import shutil
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
+import aiohttp
 import pytest
+from yarl import URL
 
 from flagstream.scan import scan
 from flagstream.settings import Settings
@@ -13,8 +16,11 @@ from flagstream.state.events import EventRecord
 from flagstream.topics import Topic
 from flagstream.transport.kafka import KafkaReader
 from flagstream.transport.kafka_connection import connection
+from tests.crash.test_streams import next_of, streams
 from tests.filters import group_filters
+from tests.ofrep import PATH
 from tests.server import START_TIMEOUT_S
+from tests.sse import EventReader
 from tests.waiting import until
 
 pytestmark = pytest.mark.broker
@@ -190,6 +196,79 @@ class TestNodes:
         shutil.rmtree(workers[0].data_dir)
         workers[0].start()
         until(lambda: read(late, position) == (False, True))
+
+
+class TestPast:
+    def test_every_node_knows(self, apis):
+        """
+        Each node answers as of a time by itself, also one that has to read everything again.
+        """
+        apis[0].set_group("company", "acme", plan="gold")
+        then = datetime.now(UTC).isoformat()
+        position = write(apis[0], "free")
+        assert {(False, True)} == {read(node, position) for node in apis}
+
+        assert [(True, "gold")] * 2 == [explained(node, then) for node in apis]
+        apis[1].kill()
+        shutil.rmtree(apis[1].data_dir)
+        apis[1].start()
+        assert (True, "gold") == explained(apis[1], then)
+
+
+class TestStreams:
+    async def test_told_by_every_node(self, apis):
+        """
+        Whichever node a backend is connected to, it is told of what was written at another.
+        """
+        async with streams(apis[0], 2) as near, streams(apis[1], 2) as far:
+            for plan in ("gold", "free"):
+                await asyncio.to_thread(write, apis[0], plan)
+                told = await asyncio.gather(*(next_of(each, "group") for each in (*near, *far)))
+
+                is_on = plan == "gold"
+                change = {"key": FLAG, "before": not is_on, "after": is_on}
+                assert [[change]] * 4 == [each["flags"] for each in told]
+
+    async def test_pages(self, apis):
+        """
+        A stream that one node has named is served by the other; who is told asks either.
+        """
+        context = {"targetingKey": "anna", "groups": {"company": "acme"}}
+        async with aiohttp.ClientSession() as session:
+            uri, etag = await asked(session, apis[0], context)
+            async with session.get(URL(apis[1].url + uri, encoded=True)) as response:
+                reader = EventReader(response)
+                assert etag == await reader.started()
+                await asyncio.to_thread(write, apis[0], "gold")
+                event = await reader.next()
+            for node in apis:
+                _, after = await asked(session, node, context, known=etag, told=event.data["etag"])
+                assert event.id == after != etag
+
+
+def explained(node, as_of):
+    """Ask why the flag is on for the company, or off; returns its value, and the plan it saw."""
+    body = {
+        "flag_key": FLAG,
+        "distinct_id": "user-1",
+        "groups": {"company": "acme"},
+        "as_of": as_of,
+    }
+    found = node.api("POST", "flags/explain/", body)
+    (condition,) = found["conditions"]
+    (test,) = condition["filters"]
+    return found["value"], test["seen"]
+
+
+async def asked(session, node, context, known="", told=""):
+    """Ask for all flags as a page does; returns the address of its stream, and the tag."""
+    async with session.post(
+        f"{node.url}{PATH}?flagConfigEtag={told}",
+        json={"context": context},
+        headers={"Authorization": f"Bearer {node.token}", "If-None-Match": f'"{known}"'},
+    ) as answer:
+        (stream,) = (await answer.json())["eventStreams"]
+        return stream["endpoint"]["requestUri"], answer.headers["ETag"].strip('"')
 
 
 class TestKeys:
