@@ -25,7 +25,7 @@ from typing import Any
 import aiohttp
 
 from benchmarks.million_groups import run_phase
-from benchmarks.under_load import PROBES_PER_S, Client, change, cpu_s, gold_flag, p
+from benchmarks.under_load import Client, change, cpu_s, gold_flag, p, probe
 from tests.server import SECRET_KEY, Server
 from tests.waiting import until
 
@@ -62,18 +62,6 @@ async def timed(count: int, ask: Callable[[], Awaitable[Any]]) -> list[float]:
         start = time.perf_counter()
         await ask()
         times.append((time.perf_counter() - start) * 1_000)
-    return times
-
-
-async def probe(client: Client, is_over: Callable[[], bool]) -> list[float]:
-    """Ask for flags at a steady rate until something is over; returns ms."""
-    times, due = [], time.perf_counter()
-    while not is_over():
-        start = time.perf_counter()
-        await client.is_gold("org:1")
-        times.append((time.perf_counter() - start) * 1_000)
-        due += 1 / PROBES_PER_S
-        await asyncio.sleep(max(due - time.perf_counter(), 0))
     return times
 
 

@@ -16,7 +16,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -92,18 +92,22 @@ async def _change_for_ever(client: Client, per_request: int, per_s: int) -> None
         await asyncio.sleep(max(due - time.perf_counter(), 0))
 
 
-async def probe_latency(client: Client) -> list[float]:
-    """Ask for flags at a steady rate; returns the time of each answer in ms."""
-    times = []
-    due = time.perf_counter()
-    end = due + PHASE_S
-    while due < end:
+async def probe(client: Client, is_over: Callable[[], bool]) -> list[float]:
+    """Ask for flags at a steady rate until something is over; returns the time of each in ms."""
+    times, due = [], time.perf_counter()
+    while not is_over():
         start = time.perf_counter()
         await client.is_gold("org:1")
         times.append((time.perf_counter() - start) * 1_000)
         due += 1 / PROBES_PER_S
         await asyncio.sleep(max(due - time.perf_counter(), 0))
     return times
+
+
+async def probe_latency(client: Client) -> list[float]:
+    """Ask for flags as long as a phase lasts."""
+    end = time.perf_counter() + PHASE_S
+    return await probe(client, lambda: time.perf_counter() > end)
 
 
 async def probe_freshness(client: Client) -> list[float]:
