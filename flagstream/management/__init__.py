@@ -14,7 +14,7 @@ from .projects import ProjectManagement
 from .references import check_flag, cycles, dependents, named_cohorts
 from .rows import DEFINING, READ_ONLY, changed_row, new_row
 from .running import carry_out
-from .schedules import Schedules, find_schedule, flag_row, schedules_of
+from .schedules import Due, Schedules, find_schedule, flag_row, schedules_of
 from .secret_keys import MadeKey, SecretKeyManagement, key_appends
 from .service import Management, find_cohort, find_flag
 from .stages import previews, status, step_status
@@ -28,6 +28,7 @@ __all__ = [
     "NAME",
     "READ_ONLY",
     "DefinitionsWriter",
+    "Due",
     "Editor",
     "Entry",
     "MadeKey",

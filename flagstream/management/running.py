@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import random
 
 from flagstream.errors import LogUnavailableError, UnavailableError
 
-from .schedules import Schedules
+from .schedules import Due, Schedules
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +25,24 @@ async def carry_out(
     """
     await asyncio.sleep(random() * every_s)  # noqa: S311 -- no secret
     while True:
-        for project_id in schedules.due() if is_ready() else ():
-            await _advance(schedules, project_id)
+        for due in _due(schedules) if is_ready() else ():
+            await _advance(schedules, due)
         await asyncio.sleep(every_s)
 
 
-async def _advance(schedules: Schedules, project_id: int) -> None:
+def _due(schedules: Schedules) -> Sequence[Due]:
     try:
-        await schedules.advance(project_id)
+        return schedules.due()
+    except Exception:
+        logger.exception("schedules cannot be looked at")
+        return ()
+
+
+async def _advance(schedules: Schedules, due: Due) -> None:
+    try:
+        await schedules.advance(due)
     except (LogUnavailableError, UnavailableError):
         return  # The next look finds it again.
     except Exception:
-        # Whatever is odd about one project, the others go on.
-        logger.exception("a schedule cannot go on", extra={"project_id": project_id})
+        # Whatever is odd about one, the others go on.
+        logger.exception("a schedule cannot go on", extra=due._asdict())

@@ -1,6 +1,7 @@
 """Changes of flags that are to come: planned, carried out in time, and ended."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import msgspec
 from uuid_utils import uuid7
@@ -29,6 +30,13 @@ _MAX_SCHEDULES = 10_000
 _MAX_OPEN = 10
 # Each writes something that the next follows from.
 _MAX_ACTIONS = 4
+
+
+class Due(NamedTuple):
+    """A schedule about which something is to be done."""
+
+    project_id: int
+    schedule_id: str
 
 
 class Schedules:
@@ -91,7 +99,9 @@ class Schedules:
                 return schedule
             if not schedule.is_open:
                 raise ConflictError("All steps were applied: revert it instead.")
-            return await self._end(editor, schedule, "stopped")
+            stopped = self._ended(editor, schedule, "stopped")
+            await self._write_end(editor, stopped)
+        return stopped
 
     async def revert(self, editor: Editor, flag: str, schedule_id: str) -> Schedule:
         """
@@ -104,12 +114,20 @@ class Schedules:
         """
         async with self._writer.changing(editor.project_id) as snapshot:
             schedule = find_schedule(snapshot, flag, schedule_id)
-            if schedule.end is None or schedule.end.status != "reverted":
+            is_reverted = schedule.end is not None and schedule.end.status == "reverted"
+            if is_reverted:
+                course = msgspec.structs.replace(schedule.course, unrestorable=None)
+                schedule = msgspec.structs.replace(schedule, course=course)
+            else:
                 if schedule.marked and applied_step(flag_row(snapshot, flag), schedule.id) is None:
                     raise ConflictError("That was too long ago: restore it from the history.")
-                schedule = await self._end(editor, schedule, "reverted")
-            # Should it be killed here, whoever looks next does the rest.
-            await self._act(snapshot, editor.project_id, schedule)
+                schedule = self._ended(editor, schedule, "reverted")
+            # Before anything is written; should it be killed then, whoever looks next goes on.
+            action = self._next(snapshot, editor.project_id, schedule)
+            if not is_reverted:
+                await self._write_end(editor, schedule)
+            if action is not None:
+                await self._do(editor.project_id, schedule, action)
         return schedule
 
     async def resume(self, editor: Editor, flag: str, schedule_id: str) -> Schedule:
@@ -137,55 +155,60 @@ class Schedules:
             await self._write(editor, schedule.id, Part.COURSE, course)
         return msgspec.structs.replace(schedule, course=course)
 
-    def due(self) -> Collection[int]:
-        """List the projects in which something is to be done now."""
+    def due(self) -> Sequence[Due]:
+        """List what is to be done now."""
+        now_ms = self._clock_ms()
+        projects = ((each, self._catalog.project(each)) for each in self._catalog.project_ids())
         return [
-            project_id
-            for project_id in self._catalog.project_ids()
-            if any(self._due(self._catalog.project(project_id)))
+            Due(project_id, schedule.id)
+            for project_id, snapshot in projects
+            for schedule in snapshot.schedules.values()
+            if is_due(schedule, snapshot.flag_rows.get(schedule.plan.flag_key), now_ms)
         ]
 
-    def _due(self, snapshot: ProjectSnapshot) -> Iterator[Schedule]:
-        now_ms = self._clock_ms()
-        for schedule in snapshot.schedules.values():
-            if is_due(schedule, snapshot.flag_rows.get(schedule.plan.flag_key), now_ms):
-                yield schedule
-
-    async def advance(self, project_id: int) -> None:
+    async def advance(self, due: Due) -> None:
         """
-        Do what is to be done now.
+        Do what is to be done now about a schedule.
 
         Raises:
             UnavailableError: The project's last change is not folded in yet.
             LogUnavailableError: The log takes no writes now.
         """
-        for schedule_id in [each.id for each in self._due(self._catalog.project(project_id))]:
-            for _ in range(_MAX_ACTIONS):
-                async with self._writer.changing(project_id) as snapshot:
-                    schedule = snapshot.schedules[schedule_id]
-                    done = await self._act(snapshot, project_id, schedule)
-                # A step is noted in the next round: what another node has done until then counts.
-                if done is None or isinstance(done, Apply):
-                    break
+        for _ in range(_MAX_ACTIONS):
+            async with self._writer.changing(due.project_id) as snapshot:
+                done = await self._act(snapshot, due)
+            # A step is noted in the next round: what another node has done until then counts.
+            if done is None or isinstance(done, Apply):
+                break
 
-    async def _act(
+    async def _act(self, snapshot: ProjectSnapshot, due: Due) -> Action | None:
+        """Do the next thing, if only to say why it cannot be done; None where there is none."""
+        project_id, schedule = due.project_id, snapshot.schedules[due.schedule_id]
+        try:
+            action = self._next(snapshot, project_id, schedule)
+            if action is not None:
+                await self._do(project_id, schedule, action)
+        except InvalidRequestError as error:
+            why = "paused" if schedule.end is None else "unrestorable"
+            course = msgspec.structs.replace(schedule.course, **{why: error.detail})
+            action = Note(course=course)
+            await self._do(project_id, schedule, action)
+        return action
+
+    def _next(
         self, snapshot: ProjectSnapshot, project_id: int, schedule: Schedule
     ) -> Action | None:
-        """Do the next thing; None where there is none."""
+        """
+        Decide what to do next; None for nothing.
+
+        Raises:
+            InvalidRequestError: The flag does not take it.
+        """
         key = schedule.plan.flag_key
-        row = snapshot.flag_rows.get(key)
         history = self._view.history(project_id, Kind.FLAG, key)
-        try:
-            action = next_action(schedule, row, history, self._clock_ms())
-            if action is None:
-                return None
-            if not isinstance(action, Note):
-                check_flag(action.row, snapshot)
-        except InvalidRequestError as error:
-            if schedule.end is not None:
-                raise
-            action = Note(course=msgspec.structs.replace(schedule.course, paused=error.detail))
-        await self._do(project_id, schedule, action)
+        action = next_action(schedule, snapshot.flag_rows.get(key), history, self._clock_ms())
+        if action is not None and not isinstance(action, Note):
+            check_flag(action.row, snapshot)
         return action
 
     async def _do(self, project_id: int, schedule: Schedule, action: Action) -> None:
@@ -202,12 +225,13 @@ class Schedules:
             change_id=change_id,
         )
 
-    async def _end(self, editor: Editor, schedule: Schedule, status: str) -> Schedule:
-        end = msgspec.convert(
-            {"status": status, "time_ms": self._clock_ms(), "author": editor.author}, End
-        )
-        await self._write(editor, schedule.id, Part.END, end)
-        return msgspec.structs.replace(schedule, end=end)
+    def _ended(self, editor: Editor, schedule: Schedule, status: str) -> Schedule:
+        end = {"status": status, "time_ms": self._clock_ms(), "author": editor.author}
+        return msgspec.structs.replace(schedule, end=msgspec.convert(end, End))
+
+    async def _write_end(self, editor: Editor, schedule: Schedule) -> None:
+        assert schedule.end is not None, "it was ended"  # noqa: S101 -- for the reader
+        await self._write(editor, schedule.id, Part.END, schedule.end)
 
     async def _write(self, editor: Editor, schedule_id: str, part: Part, record: Record) -> None:
         name = part_name(schedule_id, part)

@@ -102,7 +102,8 @@ def is_due(schedule: Schedule, row: Row | None, now_ms: int) -> bool:
     """Tell, in a microsecond, whether there may be something to do about a schedule."""
     applied = applied_step(row, schedule.id)
     if schedule.end is not None:
-        return applied is not None and schedule.end.status == "reverted"
+        is_wanted = schedule.end.status == "reverted" and schedule.course.unrestorable is None
+        return is_wanted and applied is not None
     done = 0 if applied is None else applied.step
     if schedule.course.paused is not None:
         return False
@@ -117,7 +118,7 @@ def _reverting(
     end = schedule.end
     if end is None or end.status != "reverted" or before is None:
         return None
-    if row is None or applied is None:
+    if row is None or applied is None or schedule.course.unrestorable is not None:
         return None
     restored = restored_row(row, before, now_ms=now_ms)
     author = f"{end.author}, {AUTHOR}{schedule.id} reverted"

@@ -139,7 +139,7 @@ def schedule_document(
         "flag_id": plan.flag_id,
         "flag_key": plan.flag_key,
         "status": _status(schedule, snapshot),
-        "reason": course.paused if end is None else None,
+        "reason": course.paused if end is None else course.unrestorable,
         "conditions": plan.conditions,
         "steps": list(_steps(request, schedule, snapshot)),
         "author": plan.author,

@@ -82,6 +82,7 @@ class Course(Record, frozen=True):
         paused: Why it does not go on by itself; None where it does.
         expected: Goes before that of the plan, once somebody has let it go on.
         expected_at: The step after which that was.
+        unrestorable: Why the flag could not be defined as before, though somebody wanted it to be.
     """
 
     before: dict[str, Any] | None = None
@@ -89,6 +90,7 @@ class Course(Record, frozen=True):
     paused: str | None = None
     expected: dict[str, Any] | None = None
     expected_at: int = 0
+    unrestorable: str | None = None
 
 
 class End(Record, frozen=True):

@@ -107,7 +107,7 @@ class Schedule(Struct, kw_only=True):
     Changes of a flag that are to come, or came.
 
     Attributes:
-        reason: Why it is paused.
+        reason: Why it is paused, or the flag is not as it was though it was reverted.
         conditions: Indexes of those whose rollouts the steps set.
         author: The end of the key that it was planned with.
         ended_by: That of the key that it was stopped or reverted with.

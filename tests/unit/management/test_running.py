@@ -5,24 +5,28 @@ import asyncio
 import pytest
 
 from flagstream.errors import LogUnavailableError, UnavailableError
-from flagstream.management import carry_out
+from flagstream.management import Due, carry_out
 
 
 class FakeSchedules:
-    """Of two projects, whose first is in trouble."""
+    """Two, the first of which is in trouble; at the first look both are."""
 
     def __init__(self, trouble):
         self.trouble = trouble
         self.advanced = []
+        self.looks = 0
         self.twice = asyncio.Event()
 
     def due(self):
-        return [1, 2]
+        self.looks += 1
+        if self.looks == 1:
+            raise ZeroDivisionError
+        return [Due(1, "odd"), Due(1, "other")]
 
-    async def advance(self, project_id):
-        if project_id == 1:
+    async def advance(self, due):
+        if due.schedule_id == "odd":
             raise self.trouble
-        self.advanced.append(project_id)
+        self.advanced.append(due)
         if len(self.advanced) == 2:
             self.twice.set()
 
@@ -53,7 +57,7 @@ class TestCarryOut:
     )
     async def test_trouble(self, start, caplog, trouble, is_told):
         """
-        Whatever is wrong with one project, the others go on, and it is tried again; what should
+        Whatever is wrong with one schedule, the others go on, and it is tried again; what should
         not be is logged.
         """
         schedules = FakeSchedules(trouble)

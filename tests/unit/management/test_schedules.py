@@ -26,6 +26,11 @@ from tests.fakes.views import EDITOR, FakeCatalog, FakeDefinitionsLog, FakeView
 START_MS = 1_764_000_000_000
 GOLD = {"key": "plan", "type": "group", "group_type_index": 0, "value": "gold"}
 ABOUT = {"aggregation_group_type_index": 0}
+ON_GOLD = {"key": "plan", "type": "person", "value": "gold"}
+COHORT = {
+    "name": "Gold",
+    "filters": {"properties": {"type": "AND", "values": [ON_GOLD]}},
+}
 ROLLOUT = {"groups": [{"properties": [GOLD], "rollout_percentage": 10}], **ABOUT}
 
 
@@ -53,8 +58,8 @@ class Node:
 
     async def look(self):
         """Do what is due."""
-        for project_id in self.schedules.due():
-            await self.schedules.advance(project_id)
+        for due in self.schedules.due():
+            await self.schedules.advance(due)
 
 
 class World:
@@ -430,6 +435,54 @@ class TestEnds:
         assert "reverted" == world.status(schedule_id)
         assert f"{EDITOR.author}, schedule {schedule_id} reverted" == world.authors[-1]
         assert 2 + seconds // 10 == len(world.authors)
+
+    @pytest.fixture
+    async def dependent(self, world):
+        """A flag that had asked for a cohort until a schedule took that out; gives its id."""
+        management = world.node.management
+        cohort = await management.create_cohort(EDITOR, COHORT)
+        asks = {"key": "id", "type": "cohort", "value": cohort["id"]}
+        await world.edit(filters={"groups": [{"properties": [asks]}]})
+        schedule_id = await world.plan(change={"filters": {"groups": [{}]}})
+        await world.pass_s(1)
+
+        async def delete(*, is_deleted=True):
+            await management.update_cohort(EDITOR, cohort["id"], {"deleted": is_deleted})
+
+        return schedule_id, delete
+
+    async def test_what_cannot_be_reverted(self, world, dependent):
+        """
+        Where the flag cannot be as before any more that is said, and the schedule is not ended.
+        """
+        schedule_id, delete = dependent
+        await delete()
+
+        with pytest.raises(InvalidRequestError, match="cohort"):
+            await world.node.schedules.revert(EDITOR, "new", schedule_id)
+
+        assert "done" == world.status(schedule_id)
+
+    async def test_what_could_be_reverted(self, world, dependent):
+        """
+        Where that comes between, the schedule says so; others go on, and it may be asked again.
+        """
+        schedule_id, delete = dependent
+        killed = world.another(log=FailingLog(world.log, 1))
+        with pytest.raises(LogUnavailableError):
+            await killed.schedules.revert(EDITOR, "new", schedule_id)
+        await delete()
+        later = await world.plan(change={"name": "later"})
+        await world.pass_s(2)
+
+        assert ("later", "done") == (world.row["name"], world.status(later))
+        assert world.schedule(schedule_id).course.unrestorable
+        assert [] == world.node.schedules.due()
+        with pytest.raises(InvalidRequestError):
+            await world.node.schedules.revert(EDITOR, "new", schedule_id)
+        await delete(is_deleted=False)
+        await world.node.schedules.revert(EDITOR, "new", schedule_id)
+        assert "cohort" == world.row["filters"]["groups"][0]["properties"][0]["type"]
 
     async def test_reverted_before_the_first_step(self, world):
         """

@@ -3,7 +3,6 @@
 import pytest
 
 from flagstream.management import DefinitionsWriter, Schedules, iso_time
-from tests.fakes.access import PROJECT
 from tests.fakes.views import EDITOR
 from tests.fakes.world import NOW_MS
 
@@ -38,7 +37,8 @@ async def look(world):
         )
         schedules = Schedules(world.catalog, world.view, writer, clock_ms=clock_ms)
         for _ in range(2):
-            await schedules.advance(PROJECT.id)
+            for due in schedules.due():
+                await schedules.advance(due)
 
     return look
 
