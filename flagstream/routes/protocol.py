@@ -94,7 +94,9 @@ class Protocol(RequestHandler):
         RequestHandler.data_received(self, data)
         count = self._request_count - known
         if count == 1 and self._is_plain(self._messages):
-            self._awaited = _NOTHING
+            # What comes before an answer was taken does not give more time for that.
+            if self._awaited != _TAKING:
+                self._awaited = _NOTHING
         elif count:
             self._check(count)
         elif self._awaited == _BODY:
@@ -129,6 +131,11 @@ class Protocol(RequestHandler):
                 self._break_off(web.RequestPayloadError())
                 return
         self._body = self._messages[-1][1] if self._messages else EMPTY_PAYLOAD
+        if self._awaited != _TAKING:
+            self._await_body()
+
+    def _await_body(self) -> None:
+        """Wait for the rest of a body, if there is any."""
         if self._body.is_eof():
             self._awaited = _NOTHING
         else:
@@ -149,7 +156,7 @@ class Protocol(RequestHandler):
     def resume_writing(self) -> None:
         """Go on writing."""
         super().resume_writing()
-        self._awaited = _NOTHING
+        self._await_body()
 
     def _await(self, awaited: int, seconds: float) -> None:
         self._awaited = awaited

@@ -11,12 +11,14 @@ from aiohttp import web
 
 from flagstream.routes.connections import Connections, Times, is_within
 from flagstream.routes.errors import expected, guarded
-from flagstream.routes.protocol import listen
+from flagstream.routes.protocol import Protocol, listen
 
 SOON_S = 0.1
 PATIENT = Times(head=30, body=30, idle=30)
 WAIT_S = 5
 LARGE = b"x" * 10_000_000
+GET_LARGE = b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nab"
 
 
 async def echo(request):
@@ -340,20 +342,53 @@ class TestSlow:
             assert await connection.is_closed()
             assert 0 == connections.open
 
-    async def test_answer_that_is_not_taken(self):
+    @pytest.fixture
+    def paused(self, monkeypatch):
+        """Set once the server waits for a client to take an answer."""
+        paused, pause = asyncio.Event(), Protocol.pause_writing
+
+        def pause_writing(protocol):
+            pause(protocol)
+            paused.set()
+
+        monkeypatch.setattr(Protocol, "pause_writing", pause_writing)
+        return paused
+
+    @pytest.mark.parametrize("more", [b"", NEXT, HALF, b"GET / HT"])
+    async def test_answer_that_is_not_taken(self, paused, more):
         """
-        Who does not take an answer is not waited for.
+        Who does not take an answer is not waited for, whatever else is asked meanwhile.
         """
         async with (
             listening(replace(PATIENT, body=SOON_S)) as (address, connections),
             Connection.to(address) as connection,
         ):
             connection.writer.transport.pause_reading()
-            connection.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.send(GET_LARGE)
+            await paused.wait()
+            connection.send(more)
 
             async with asyncio.timeout(WAIT_S):
                 while connections.open:  # noqa: ASYNC110 -- there is no event for it
                     await asyncio.sleep(0.01)
+
+    async def test_half_a_body_behind_an_answer(self, paused):
+        """
+        A body that began before an answer was taken has to come in time like any other.
+        """
+        async with (
+            listening(replace(PATIENT, body=1)) as (address, _),
+            Connection.to(address) as connection,
+        ):
+            connection.writer.transport.pause_reading()
+            connection.send(GET_LARGE)
+            await paused.wait()
+            connection.send(HALF)
+            connection.writer.transport.resume_reading()
+
+            async with asyncio.timeout(WAIT_S):
+                taken = await connection.reader.read()
+            assert LARGE in taken
 
     async def test_in_time(self):
         """
