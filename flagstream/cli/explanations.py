@@ -137,9 +137,11 @@ def _seen(test: Document) -> str:
 
 def _rollout(rollout: Document) -> str:
     who = rollout["identified_by"].replace("_", " ")
+    if rollout["identifier"] is not None:
+        who += f" {rollout['identifier']}"
     verdict = "inside" if rollout["is_inside"] else "outside"
     return (
-        f"rollout {_percent(rollout['rollout_percentage'])}: {who} {rollout['identifier']} "
+        f"rollout {_percent(rollout['rollout_percentage'])}: {who} "
         f"is at {_percent(rollout['percentage'])}, {verdict}"
     )
 

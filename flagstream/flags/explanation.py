@@ -106,12 +106,12 @@ class Rollout(Struct, kw_only=True):
 
     Attributes:
         identified_by: `first_distinct_id` is that of who the person was before being identified.
-        identifier: What was hashed with the flag's key.
+        identifier: What was hashed with the flag's key; null for who may not read it.
         percentage: From 0 to below 100.
     """
 
     identified_by: Literal["group_key", "distinct_id", "device_id", "first_distinct_id"]
-    identifier: str
+    identifier: str | None
     bucketing: Bucketing
     percentage: float
     rollout_percentage: float

@@ -103,8 +103,13 @@ def error_response(error: RequestError, request: web.BaseRequest | None = None) 
     Args:
         request: Given where pages of other origins may read it.
     """
-    REFUSALS.count(error.code)
     response = bytes_response(encoded_error(error), request=request, status=error.status)
+    return refusing(response, error)
+
+
+def refusing(response: web.Response, error: RequestError) -> web.Response:
+    """Count a refusal, however it is encoded, and let the client know when it may ask again."""
+    REFUSALS.count(error.code)
     if isinstance(error, SlowRequestError | TornRequestError):
         response.force_close()
     if error.retry_after_s is not None:

@@ -86,6 +86,11 @@ def asked_by(body: Mapping[str, Any], project: Project) -> FlagsRequest:
 def hide_person(explained: shapes.FlagExplanation) -> None:
     """Leave out what is stored of the person, for who may not read it."""
     explained.person.distinct_ids = []
+    for group in explained.groups:
+        group.distinct_id = group.session_id = group.remembered_at = None
+    for rollout in (each.rollout for each in explained.conditions if each.rollout is not None):
+        if rollout.identified_by == "first_distinct_id":
+            rollout.identifier = None
     of_conditions = (each for condition in explained.conditions for each in condition.filters)
     of_cohorts = (each.filters for each in explained.cohorts if each.filters is not None)
     for test in chain(of_conditions, chain.from_iterable(map(tests_of, of_cohorts))):

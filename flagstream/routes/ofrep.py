@@ -33,6 +33,7 @@ from flagstream.wire import (
 from . import keys, ofrep_items
 from .auth import asking, bearer
 from .bodies import decoded, read_body
+from .errors import refusing
 from .flag_answers import Asked, FlagService, Limits
 from .flags import OVER_QUOTA, SMALL_BYTES, SMALL_UNWRAPPED_BYTES
 from .position import POSITION
@@ -86,10 +87,7 @@ def _failure(request: web.Request, error: RequestError) -> web.Response:
     failure = {"errorCode": _CODES.get(error.code, code), "errorDetails": error.detail}
     if (key := request.match_info.get("key")) is not None:
         failure["key"] = key
-    response = _response(request, orjson.dumps(failure), error.status)
-    if error.retry_after_s is not None:
-        response.headers[hdrs.RETRY_AFTER] = str(error.retry_after_s)
-    return response
+    return refusing(_response(request, orjson.dumps(failure), error.status), error)
 
 
 @described(
@@ -163,13 +161,15 @@ async def _next(
     service: FlagService, asked: Asked, seed: str, etag: str
 ) -> tuple[Sequence[Part], str]:
     """Wait for an answer with another tag, for a moment."""
-    deadline_s = monotonic() + _BEHIND_S
+    # Ever longer: anybody may say that they were told of something.
+    pause_s, deadline_s = _LOOK_S, monotonic() + _BEHIND_S
     while True:
         parts = service.answers.ofrep(asked)
         now = ofrep_items.etag(seed, parts)
         if now != etag or monotonic() > deadline_s:
             return parts, now
-        await asyncio.sleep(_LOOK_S)
+        await asyncio.sleep(pause_s)
+        pause_s *= 2
 
 
 def _stream(public_url: str, address: str, etag: str) -> bytes:
@@ -188,14 +188,26 @@ async def _question(request: web.Request) -> _Question:
     asked, body = await _read(request, service.limits)
     if (wanted := headers.get(POSITION)) is not None:
         await service.catch_up.to(wanted)
-    snapshot = service.catalog.project(project.id)
-    service.rate.take(project.id, snapshot.settings.max_flag_requests_per_s)
-    if snapshot.settings.is_quota_limited:
-        service.warnings.add(project.id, OVER_QUOTA)
-        raise QuotaExceededError("The project is over its quota.")
+    snapshot = admitted(service, project.id)
     runtime = request_runtime("server" if is_secret else None, headers)
     whole = Asked(project.id, asked, service.clock_ms(), runtime)
     return _Question(service, snapshot, whole, is_secret, body)
+
+
+def admitted(service: FlagService, project_id: int) -> ProjectSnapshot:
+    """
+    Count a question about all flags of a project.
+
+    Raises:
+        RateLimitError: It has used up its rate.
+        QuotaExceededError: It is over its quota.
+    """
+    snapshot = service.catalog.project(project_id)
+    service.rate.take(project_id, snapshot.settings.max_flag_requests_per_s)
+    if snapshot.settings.is_quota_limited:
+        service.warnings.add(project_id, OVER_QUOTA)
+        raise QuotaExceededError("The project is over its quota.")
+    return snapshot
 
 
 async def _asking(request: web.Request, projects: Projects) -> tuple[Project, bool]:

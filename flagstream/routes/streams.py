@@ -1,19 +1,26 @@
 """Streams of changes: server-sent events, for as long as a client stays."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
-from flagstream.errors import InvalidRequestError, OverloadedError, UnauthenticatedError
+from flagstream.errors import (
+    InvalidRequestError,
+    OverloadedError,
+    QuotaExceededError,
+    RateLimitError,
+    RequestError,
+    UnauthenticatedError,
+)
 from flagstream.openapi import Access, Answer, Parameter, described
 from flagstream.state.access import Scope
-from flagstream.streams import HEARTBEAT, Connection, Sight, Streams, Watch
+from flagstream.streams import HEARTBEAT, Connection, Sight, Watch
 from flagstream.wire import read_ofrep_request
 
 from . import keys, ofrep_items
-from .auth import project_of_key
+from .auth import asking, bearer, project_of_key
 from .flag_answers import Asked, FlagService
-from .ofrep import STREAM_PATH
+from .ofrep import STREAM_PATH, admitted
 from .responses import client_route, complete_headers, json_headers, route
 
 _EVENTS = "text/event-stream"
@@ -37,7 +44,11 @@ async def changes(request: web.Request) -> web.StreamResponse:
     connection = streams.open(project.id, lambda: abort(request))
     try:
         streams.feed.join(connection, last_id(request))
-        return await written(request, streams, connection)
+
+        async def check() -> None:
+            await asking(request, bearer(request), Scope.GROUPS_READ)
+
+        return await written(request, connection, check)
     finally:
         streams.feed.leave(connection)
         streams.close(connection)
@@ -51,7 +62,13 @@ async def changes(request: web.Request) -> web.StreamResponse:
         Parameter(name="etag", shape=str, text="Of that answer."),
         LAST_ID,
     ],
-    refusals=[OverloadedError, UnauthenticatedError, InvalidRequestError],
+    refusals=[
+        OverloadedError,
+        UnauthenticatedError,
+        InvalidRequestError,
+        RateLimitError,
+        QuotaExceededError,
+    ],
 )
 async def refetches(request: web.Request) -> web.StreamResponse:
     """
@@ -62,12 +79,20 @@ async def refetches(request: web.Request) -> web.StreamResponse:
     service, streams = request.app[keys.FLAGS], request.app[keys.STREAMS]
     address = request.query.get("channel", "")
     look, project_id = _look(service, address)
+
+    async def check() -> None:
+        project = service.projects.by_id(project_id)
+        if project is None or project.is_archived:
+            raise UnauthenticatedError("The project of this address is archived.")
+
+    await check()
+    admitted(service, project_id)
     connection = streams.open(project_id, lambda: abort(request), is_public=True)
     try:
         watch = Watch(connection, look)
         streams.watches.join(watch, last_id(request) or request.query.get("etag", ""))
         try:
-            return await written(request, streams, connection)
+            return await written(request, connection, check)
         finally:
             streams.watches.leave(watch)
     finally:
@@ -100,9 +125,15 @@ def abort(request: web.Request) -> None:
 
 
 async def written(
-    request: web.Request, streams: Streams, connection: Connection
+    request: web.Request, connection: Connection, check: Callable[[], Awaitable[None]]
 ) -> web.StreamResponse:
-    """Write what is sent to a client, until either side has enough."""
+    """
+    Write what is sent to a client, until either side has enough.
+
+    Args:
+        check: Raises a RequestError once the client may not be told any more.
+    """
+    streams = request.app[keys.STREAMS]
     is_public = connection.is_public
     headers = json_headers(request.headers.get(hdrs.ORIGIN) if is_public else None).copy()
     # A proxy that waits for more before it passes anything on would pass on nothing.
@@ -118,10 +149,13 @@ async def written(
         while (chunk := await connection.receive(_HEARTBEAT_S)) is not None:
             if not chunk and not streams.is_ready():
                 break
+            await check()
             await response.write(chunk or HEARTBEAT)
         await response.write_eof()
     except ConnectionResetError:
         pass  # the client has gone
+    except RequestError:
+        await response.write_eof()  # who comes back is told why
     return response
 
 

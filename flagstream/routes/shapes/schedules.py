@@ -88,7 +88,8 @@ class Step(Struct, kw_only=True):
         applied_at: Null until it is known to be applied, within seconds.
         version: Of the flag from then on.
         change_id: Of the change in the flag's history.
-        filters: Of a step that is to come, those that the flag is to have; null where it cannot be.
+        filters: Of a step that is to come, those that the flag is to have; null where it cannot be,
+            and in the list of a project.
     """
 
     number: StepNumber

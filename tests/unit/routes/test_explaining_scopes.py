@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.fakes.views import PROJECT
+
 from .asking import AUTH, ROOT
 from .test_flags import flag_row
 
@@ -64,3 +66,36 @@ class TestScopes:
         assert [None, "pro"] == [
             each["conditions"][0]["filters"][0]["seen"] for each in (hidden, shown)
         ]
+
+    async def test_by_what_they_are_hashed(self, client, world):
+        """
+        Nor is the id that somebody had before, which decides where they are in a rollout.
+        """
+        world.view.set_person("anna", distinct_ids=["anon"], hash_keys={"new": "anon"}, plan="pro")
+        half = {"groups": [{"rollout_percentage": 50}]}
+        row = flag_row("new", flag_id=1, group=False, filters=half)
+        world.catalog.set_flag({**row, "ensure_experience_continuity": True})
+        told = []
+        for more in ([], ["events:read"]):
+            headers = await key_of(client, "flags:read", "groups:read", *more)
+            response = await client.post(f"{ROOT}/flags/explain/", json=ASKED, headers=headers)
+            (condition,) = (await response.json())["conditions"]
+            told.append((condition["rollout"]["identified_by"], condition["rollout"]["identifier"]))
+
+        assert [("first_distinct_id", None), ("first_distinct_id", "anon")] == told
+
+    async def test_what_is_remembered(self, client, world):
+        """
+        Nor by which of somebody's ids and sessions the active group is known.
+        """
+        world.view.set_group("company", "acme", plan="pro")
+        world.view.active[PROJECT.id, "anna"] = {"company": "acme"}
+        world.catalog.set_flag(flag_row("new", flag_id=1, test=PERSON))
+        told = []
+        for more in ([], ["events:read"]):
+            headers = await key_of(client, "flags:read", "groups:read", *more)
+            response = await client.post(f"{ROOT}/flags/explain/", json=ASKED, headers=headers)
+            (group,) = (await response.json())["groups"]
+            told.append((group["group_key"], group["source"], group["distinct_id"]))
+
+        assert [("acme", "memory", None), ("acme", "memory", "anna")] == told

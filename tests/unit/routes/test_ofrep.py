@@ -350,10 +350,11 @@ class TestWho:
         """
         world.catalog.write(PROJECT.id, "project", "1", {"max_flag_requests_per_s": 0.01})
         await ask(client)
+        before = refused("rate_limit_exceeded")
 
         response = await client.post(PATH, json={"context": ACME}, headers=PUBLIC)
 
-        assert 429 == response.status
+        assert (429, before + 1) == (response.status, refused("rate_limit_exceeded"))
         assert int(response.headers["Retry-After"]) > 0
         assert "GENERAL" == (await response.json())["errorCode"]
 
@@ -368,6 +369,11 @@ class TestWho:
         await one(client)
 
         assert 2 == matches() - before
+
+
+def refused(code):
+    """Read how many requests were refused with a code."""
+    return REGISTRY.get_sample_value("flagstream_http_refusals_total", {"code": code}) or 0
 
 
 def matches():

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -10,6 +11,7 @@ from flagstream.errors import UnauthenticatedError
 from flagstream.flags import Difference
 from flagstream.routes import keys, ofrep
 from flagstream.routes.channels import KEY_BYTES, MAX_BODY_BYTES, Channels
+from flagstream.routes.flag_answers import FlagAnswers
 from flagstream.routes.ofrep import STREAM_PATH
 from flagstream.settings import Settings
 from tests.fakes.views import PROJECT
@@ -229,6 +231,24 @@ class TestBehind:
 
         assert 304 == (await fetch(query="?flagConfigEtag=told", **headers)).status
 
+    async def test_costs_little(self, fetch, monkeypatch):
+        """
+        Whoever says so for nothing lets flags be evaluated a few times, not all the while.
+        """
+        evaluated, evaluate = [], FlagAnswers.ofrep
+
+        def counting(answers, asked):
+            evaluated.append(asked)
+            return evaluate(answers, asked)
+
+        monkeypatch.setattr(FlagAnswers, "ofrep", counting)
+        monkeypatch.setattr(ofrep, "_BEHIND_S", 0.2)
+        headers = {"If-None-Match": (await fetch()).headers["ETag"]}
+        evaluated.clear()
+
+        assert 304 == (await fetch(query="?flagConfigEtag=told", **headers)).status
+        assert 3 <= len(evaluated) <= 7
+
 
 class TestAddress:
     async def test_tells_nothing(self, world, fetch):
@@ -318,3 +338,32 @@ class TestAddress:
 
         assert 429 == (await client.get(uri)).status
         await listen(uri="/api/stream", Authorization=f"Bearer {PROJECT.secret_key}")
+
+    @pytest.mark.parametrize(
+        "settings", [{"max_flag_requests_per_s": 0.5, "rate_burst_s": 4}], ids=["two"]
+    )
+    async def test_rate(self, client, fetch, listen):
+        """
+        To listen is a question about flags like any other.
+        """
+        uri = await stream_uri(await fetch())
+        await listen(uri=uri)
+
+        refused = await client.get(uri)
+
+        assert (429, "2") == (refused.status, refused.headers["Retry-After"])
+
+    async def test_archived(self, world, client, fetch, listen, monkeypatch):
+        """
+        Nobody is told anything of a project that is archived.
+        """
+        uri = await stream_uri(await fetch())
+        stream = await listen(uri=uri)
+        await stream.started()
+
+        monkeypatch.setattr(world.access, "by_id", lambda _: replace(PROJECT, is_archived=True))
+        world.view.set_group("company", "acme", plan="pro")
+        world.changes.tell(groups={(PROJECT.id, "company", "acme"): None})
+
+        assert await stream.next() is None
+        assert 401 == (await client.get(uri)).status

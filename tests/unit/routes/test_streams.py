@@ -12,10 +12,11 @@ from flagstream.streams import feed
 from flagstream.streams.group_changes import said
 from tests.fakes.views import PROJECT
 from tests.sse import EventReader
-from tests.unit.routes.asking import AUTH
+from tests.unit.routes.asking import AUTH, ROOT, send
 from tests.unit.routes.test_ofrep import flag_row, has
 
 PATH = "/api/stream"
+KEYS = f"{ROOT}/keys/"
 PRO = flag_row("pro", [{"properties": [has("plan", "pro")]}])
 PLACE = (PROJECT.id, "company", "acme")
 
@@ -286,6 +287,20 @@ class TestStreams:
         headers = {"Authorization": f"Bearer {PROJECT.token}"}
 
         assert 401 == (await client.get(PATH, headers=headers)).status
+
+    async def test_revoked(self, client, listen, change, world):
+        """
+        Who holds a key that was revoked is told nothing any more.
+        """
+        world.catalog.set_flag(PRO)
+        made = await send(client, "POST", KEYS, {"label": "ours", "scopes": ["groups:read"]}, 201)
+        stream = await listen(Authorization=f"Bearer {made['secret']}")
+        await stream.started()
+
+        await send(client, "DELETE", f"{KEYS}{made['id']}/")
+        change(plan="pro")
+
+        assert await stream.next() is None
 
     async def test_head(self, client):
         """
