@@ -30,8 +30,8 @@ def configure(settings: Settings, process: str) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     logging.captureWarnings(capture=True)
     _quieten(logging.getLogger().level)
-    if settings.log_format == "json":
-        sys.excepthook = _tell_defect
+    # Python's own writes several lines, and quotes what the exception quotes.
+    sys.excepthook = _tell_defect
 
 
 def _quieten(wanted: int) -> None:

@@ -156,7 +156,9 @@ def services(  # noqa: PLR0913 -- each of another part of the process
         warnings=warnings,
         rates=Rates(settings, warnings),
         seen=seen,
-        previews=Previews(views_path(settings)),
+        previews=Previews(
+            views_path(settings), log_level=settings.log_level, log_format=settings.log_format
+        ),
         history=history,
         is_ready=is_ready,
         clock_ms=clock_ms,

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from flagstream import logs
 from flagstream.flags import (
     CompiledFlags,
     Definitions,
@@ -26,6 +27,8 @@ from flagstream.flags import (
     parse_project,
 )
 from flagstream.ports import Search
+from flagstream.redaction import keep_values_out
+from flagstream.settings import Settings
 from flagstream.state.groups import group_reader
 from flagstream.topics import Table, record_key
 from flagstream.views import StoredState, ViewReader, ViewReplica
@@ -47,6 +50,7 @@ from .preview import (
     named,
 )
 
+_NAME = "preview"
 _NICENESS = 5
 _LOOK = 500  # groups between looks at the clock: some milliseconds
 _PERSONS_AT_ONCE = 200
@@ -62,6 +66,9 @@ def main() -> None:
     # It makes no cycles, and ends before they would count.
     gc.disable()
     welcome = msgspec.json.decode(sys.stdin.buffer.read(), type=Welcome)
+    told = {"log_level": welcome.log_level, "log_format": welcome.log_format}
+    logs.configure(Settings.model_validate(told), _NAME)
+    keep_values_out()
     replica = ViewReplica(Path(welcome.views), Path(welcome.own))
     if not replica.recover():
         raise SystemExit(1)
