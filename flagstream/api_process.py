@@ -22,7 +22,7 @@ from flagstream import telemetry
 from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
-from flagstream.processes.messages import ReadMetrics, Welcome
+from flagstream.processes.messages import Listening, ReadMetrics, Welcome
 from flagstream.rates import SHARED_BYTES, Rates
 from flagstream.serving import Log, clock_ms, listening, run, services, settle
 from flagstream.settings import Settings
@@ -50,6 +50,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(seen.close)
         channel = await Channel.over(socket.socket(fileno=welcome.descriptor), reads)
         stack.callback(channel.close)
+        reads.changes.watched = lambda is_watched: channel.tell(Listening(is_watched))
         taking_in = asyncio.create_task(reads.run(), name="replica")
         stack.callback(taking_in.cancel)
         if await _is_late(welcome, channel, reads):

@@ -68,6 +68,9 @@ class ChangeFeed:
         for (project_id, group_type, group_key), before in changes.groups.items():
             if project_id in self._projects:
                 self._projects[project_id].groups.setdefault((group_type, group_key), before)
+        for project_id, group_type, _ in changes.untold:
+            if project_id in self._projects:
+                self._projects[project_id].untold.add(group_type)
 
     def flush(self) -> Steps[None]:
         """Tell of everything that was noted."""
@@ -75,14 +78,17 @@ class ChangeFeed:
             yield from self._flush(project_id, project)
 
     def _flush(self, project_id: int, project: "_Project") -> Steps[None]:
-        flags, groups = project.flags, project.groups
-        project.flags, project.groups = {}, {}
+        flags, groups, untold = project.flags, project.groups, project.untold
+        project.flags, project.groups, project.untold = {}, {}, set()
         for key, difference in flags.items():
             project.tell("flag", {"key": key, "change": difference})
         if len(groups) > MAX_GROUPS:
             project.tell(_RESYNC, {"reason": "too many groups have changed at once"})
             return
         try:
+            if not untold.isdisjoint(self._catalog.project(project_id).flags.group_types):
+                project.tell(_RESYNC, {"reason": "it is not known what groups were before"})
+                return
             for group, before in groups.items():
                 yield
                 self._tell(project_id, project, group, before)
@@ -107,12 +113,14 @@ class _Project:
     Attributes:
         flags: That have changed, and of which nobody was told.
         groups: Likewise by type and key, with what was stored before.
+        untold: Types of groups that have changed from what nobody knows.
     """
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self.flags: dict[str, Difference] = {}
         self.groups: dict[tuple[str, str], bytes | None] = {}
+        self.untold: set[str] = set()
         # So that who was told by another process, or before a start, is known.
         self._name = f"{getrandbits(48):012x}"
         self._last = 0

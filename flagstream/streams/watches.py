@@ -88,7 +88,7 @@ class Watches:
         """Note what has changed."""
         for project_id in changes.projects:
             self._pending.update(dict.fromkeys(self._by_project.get(project_id, ())))
-        for places in (changes.groups, changes.persons):
+        for places in (changes.groups, changes.untold, changes.persons):
             for place in places:
                 self._pending.update(dict.fromkeys(self._by_place.get(place, ())))
 

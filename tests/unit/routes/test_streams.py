@@ -142,6 +142,20 @@ class TestGroups:
 
         assert "resync" == (await stream.next()).name
 
+    async def test_untold(self, world, listen):
+        """
+        Likewise where nobody knows what a group was before, if flags look at groups of its type.
+        """
+        world.catalog.set_flag(PRO)
+        stream = await listen()
+
+        world.changes.tell(untold={(PROJECT.id, "project", "alpha")})
+        world.changes.tell(flags={PROJECT.id: {"pro": Difference.CHANGED}})
+        first = await stream.next()
+        world.changes.tell(untold={PLACE})
+
+        assert ["flag", "resync"] == [first.name, (await stream.next()).name]
+
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
     @given(plans=st.lists(st.sampled_from(["pro", "free", None, 5, 5.0, True, "true"]), min_size=1))
     async def test_says_what_flags_say(self, world, listen, change, plans):
