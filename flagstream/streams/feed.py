@@ -15,8 +15,8 @@ from .connections import MAX_WAITING_BYTES, Connection
 from .events import event, start
 from .group_changes import group_change
 
-MAX_KEPT = 1_000
-"""Events to which a client can come back."""
+MAX_KEPT_BYTES = MAX_WAITING_BYTES // 2
+"""Of the events that a client that comes back is told, so that others have room behind them."""
 MAX_GROUPS = 5_000
 """Groups that are told of at once; of more, clients are told to read everything."""
 _RESYNC = "resync"
@@ -124,20 +124,30 @@ class _Project:
         # So that who was told by another process, or before a start, is known.
         self._name = f"{getrandbits(48):012x}"
         self._last = 0
-        self._kept: deque[bytes] = deque(maxlen=MAX_KEPT)
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
 
     def tell(self, name: str, data: Mapping[str, object]) -> None:
-        """Tell everybody."""
+        """Tell everybody; of what is too large for a client, that it is to read everything."""
         self._last += 1
         encoded = event(orjson.dumps(data), name=name, event_id=self._id())
-        self._kept.append(encoded)
+        if len(encoded) > MAX_KEPT_BYTES:
+            reason = orjson.dumps({"reason": "what has changed is too large to be told"})
+            encoded = event(reason, name=_RESYNC, event_id=self._id())
+        self._keep(encoded)
         for connection in self.connections:
             connection.send(encoded)
+
+    def _keep(self, encoded: bytes) -> None:
+        self._kept.append(encoded)
+        self._kept_bytes += len(encoded)
+        while self._kept_bytes > MAX_KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popleft())
 
     def since(self, last_id: str) -> bytes:
         """Begin a stream behind an event."""
         missed = self._missed(last_id) if last_id else b""
-        if missed is None or len(missed) > MAX_WAITING_BYTES // 2:
+        if missed is None:
             reason = orjson.dumps({"reason": "what was missed is not known any more"})
             missed = event(reason, name=_RESYNC, event_id=self._id())
         return start(self._id()) + missed
