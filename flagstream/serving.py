@@ -184,6 +184,14 @@ class Address(NamedTuple):
         return SettingsError(f"{self.setting}: cannot listen on {place}: {error.strerror}")
 
 
+class Listener(NamedTuple):
+    """What answers at an address, and the connections there."""
+
+    http: web.Application
+    address: Address
+    connections: Connections
+
+
 def _addresses(settings: Settings) -> Sequence[Address]:
     """Name the addresses to listen on; where there are two, the first is for strangers."""
     first = Address("port", settings.host, settings.port)
@@ -209,28 +217,24 @@ async def listening(
     addresses = _addresses(settings)
     _allow_descriptors(settings.max_connections * len(addresses) + _OTHER_DESCRIPTORS)
     served = (http,) if len(addresses) == 1 else (create_public_app(http), http)
+    # Each has its own, or strangers could keep operators out.
+    connections = [Connections.of(settings) for _ in addresses]
+    telemetry.READY.read = http[keys.IS_READY]
+    telemetry.CONNECTIONS.read = lambda: sum(each.open for each in connections)
     ports = [
-        await _listening(each, address, settings, stack, is_shared=is_shared)
-        for each, address in zip(served, addresses, strict=True)
+        await _listening(Listener(*each), settings, stack, is_shared=is_shared)
+        for each in zip(served, addresses, connections, strict=True)
     ]
     return ports[0]
 
 
 async def _listening(
-    http: web.Application,
-    address: Address,
-    settings: Settings,
-    stack: AsyncExitStack,
-    *,
-    is_shared: bool,
+    listener: Listener, settings: Settings, stack: AsyncExitStack, *, is_shared: bool
 ) -> int:
+    http, address, connections = listener
     runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
     await runner.setup()
-    telemetry.READY.read = http[keys.IS_READY]
-    telemetry.CONNECTIONS.read = lambda: len(runner.server.connections) if runner.server else 0
     stack.push_async_callback(runner.cleanup)
-    # Each has its own, or strangers could keep operators out.
-    connections = Connections.of(settings)
     try:
         server = await listen(runner, connections, address.host, address.port, is_shared=is_shared)
     except OSError as error:
