@@ -112,7 +112,8 @@ class Channel(asyncio.Protocol):
             self._send(Refusal(call.number, str(error)))
         except Exception as error:
             logger.exception("a request of another process failed")
-            self._send(Refusal(call.number, repr(error)))
+            # Its words may quote what was sent; the other side logs what it is told.
+            self._send(Refusal(call.number, f"it failed: {type(error).__name__}"))
         else:
             self._send(Answer(call.number, msgspec.Raw(body)))
 

@@ -345,6 +345,21 @@ class TestChannel:
             with pytest.raises(LogUnavailableError, match="disk full"):
                 await RemoteLog(api).append([Append(Topic.EVENTS, b"k", b"v")])
 
+    async def test_a_bug(self):
+        """
+        Of an error that nobody expected the other side learns the kind, and not the words.
+        """
+
+        class Broken(Told):
+            async def answer(self, channel, request):
+                raise KeyError("m4rk3d")
+
+        async with connected(Broken(), Told()) as (_, api):
+            with pytest.raises(LogUnavailableError) as refused:
+                await RemoteLog(api).append([])
+
+        assert "it failed: KeyError" == str(refused.value)
+
     async def test_a_worker_that_is_gone(self):
         """
         Whoever waits is refused, and whoever comes later.
