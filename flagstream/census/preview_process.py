@@ -8,6 +8,7 @@ thread, and slices on the event loop, would make requests wait.
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -62,6 +63,7 @@ _Walk = Iterator[Answered]
 
 def main() -> None:
     """Answer one preview on the standard output."""
+    parent = os.getppid()
     os.nice(_NICENESS)
     # It makes no cycles, and ends before they would count.
     gc.disable()
@@ -70,11 +72,14 @@ def main() -> None:
     logs.configure(Settings.model_validate(told), _NAME)
     keep_values_out()
     replica = ViewReplica(Path(welcome.views), Path(welcome.own))
-    if not replica.recover():
-        raise SystemExit(1)
-    parent = os.getppid()
-    result = previewed(replica, welcome.task, lambda: os.getppid() == parent)
-    sys.stdout.buffer.write(msgspec.json.encode(result))
+    try:
+        if not replica.recover():
+            raise SystemExit(1)
+        result = previewed(replica, welcome.task, lambda: os.getppid() == parent)
+        sys.stdout.buffer.write(msgspec.json.encode(result))
+    finally:
+        # Whoever has started it may have been killed.
+        shutil.rmtree(welcome.own, ignore_errors=True)
 
 
 def previewed(
