@@ -4,6 +4,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import mmap
 import os
 import resource
 import signal
@@ -123,12 +124,14 @@ def services(  # noqa: PLR0913 -- each of another part of the process
     *,
     operator_key: str,
     history: GroupHistory,
+    shared_rates: mmap.mmap | None = None,
 ) -> Services:
     """
     Put together what HTTP needs, over views and log.
 
     Args:
         operator_key: Of this run, beside the one that is set.
+        shared_rates: Memory in which several processes count what they let in.
     """
     operator_keys = {operator_key: "operator"}
     if secret_key := settings.secret_key.get_secret_value():
@@ -154,7 +157,7 @@ def services(  # noqa: PLR0913 -- each of another part of the process
         ),
         dead_letters=DeadLetterBox(log.reader, log.sink),
         warnings=warnings,
-        rates=Rates(settings, warnings),
+        rates=Rates(settings, warnings, shared_rates),
         seen=seen,
         previews=Previews(
             views_path(settings), log_level=settings.log_level, log_format=settings.log_format
