@@ -124,19 +124,11 @@ def _event_limits(settings: Settings) -> EventLimits:
 
 
 def create_app(services: Services) -> web.Application:
-    """
-    Wire the application.
-
-    Bodies arrive as sent: clients label compressed bodies wrongly, so ``wire`` inflates them.
-    """
-    app = web.Application(
-        client_max_size=services.settings.max_body_bytes,
-        handler_args={"auto_decompress": False},
-    )
+    """Wire the application, for :mod:`.routes.protocol` to serve: bodies are to arrive as sent."""
+    app = web.Application()
     limits = _event_limits(services.settings)
     app[keys.SETTINGS] = services.settings
     app[keys.ROOM] = Room(services.settings.max_bodies_bytes)
-    app[keys.SINK] = services.sink
     app[keys.READER] = services.reader
     app[keys.VIEW] = services.view
     app[keys.CATALOG] = services.catalog

@@ -22,8 +22,8 @@ from flagstream import telemetry
 from flagstream.api import create_app
 from flagstream.errors import LogUnavailableError
 from flagstream.processes import Channel, RemoteLog, ReplicaSide, Turns
-from flagstream.processes.messages import ReadMetrics, Welcome
-from flagstream.rates import SHARED_BYTES, Rates
+from flagstream.processes.messages import Listening, ReadMetrics, Welcome
+from flagstream.rates import SHARED_BYTES
 from flagstream.serving import Log, clock_ms, listening, run, services, settle
 from flagstream.settings import Settings
 from flagstream.tracing import exporting
@@ -50,6 +50,7 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         stack.callback(seen.close)
         channel = await Channel.over(socket.socket(fileno=welcome.descriptor), reads)
         stack.callback(channel.close)
+        reads.changes.watched = lambda is_watched: channel.tell(Listening(is_watched))
         taking_in = asyncio.create_task(reads.run(), name="replica")
         stack.callback(taking_in.cancel)
         if await _is_late(welcome, channel, reads):
@@ -58,7 +59,6 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
         telemetry.show_lag(reads.progress)
         telemetry.VIEW_AGE.read = lambda: reads.view_age_s
         log = RemoteLog(channel)
-        shared = mmap.mmap(welcome.rates, SHARED_BYTES)
         turns = Turns(own_path / "turns", log, settings.wait_timeout_s)
         tracing = await stack.enter_async_context(exporting(settings, welcome.name))
         alone = services(
@@ -69,10 +69,10 @@ async def _serve(welcome: Welcome, settings: Settings, stop: asyncio.Event) -> N
             seen,
             operator_key=welcome.operator_key,
             history=_history(settings, own_path / f"{welcome.name}-history", stack),
+            shared_rates=mmap.mmap(welcome.rates, SHARED_BYTES),
         )
         served = replace(
             alone,
-            rates=Rates(settings, alone.warnings, shared),
             metrics=lambda: _metrics(welcome.name, channel),
             turn=turns.turn,
             traced=None if tracing is None else tracing.handler,

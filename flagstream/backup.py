@@ -14,7 +14,7 @@ import msgspec
 import flagstream
 from flagstream.checkpoints import borrowed
 from flagstream.errors import BackupError
-from flagstream.keys import KEYS_FILE
+from flagstream.keys import KEYS_FILE, sync_directory
 from flagstream.settings import Settings
 
 MANIFEST = "manifest.json"
@@ -165,7 +165,7 @@ def _whole(target: Path, sources: Iterable[Path]) -> Iterator[Path]:
         for path in sorted(unfinished.iterdir()):
             path.rename(target / path.name)
         unfinished.rmdir()
-        _sync(target)
+        sync_directory(target)
     except OSError as error:
         raise BackupError(f"{error.filename or target}: {error.strerror}") from None
     finally:
@@ -249,15 +249,7 @@ def _new_file(path: Path) -> Iterator[int]:
 def _sync_directories(root: Path) -> None:
     for path in (root, *root.iterdir()):
         if path.is_dir():
-            _sync(path)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_directory(path)
 
 
 class _Pace:

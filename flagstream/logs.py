@@ -11,8 +11,10 @@ from flagstream.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Faust tells every step of every service.
+# They tell every step of every service: that is for who asks for everything.
 _TALKATIVE = ("faust", "mode", "aiokafka", "flagstream.transport")
+# At the level of debugging they tell of every message, and with it of what was sent: never wanted.
+_QUOTING = ("aiokafka", "asyncio", "faust", "mode")
 _NAMES = {"levelname": "level", "name": "logger", "exc_info": "exception", "stack_info": "stack"}
 
 
@@ -27,11 +29,18 @@ def configure(settings: Settings, process: str) -> None:
     handler.setFormatter(_formatter(settings, process))
     logging.basicConfig(handlers=[handler], level=settings.log_level.upper(), force=True)
     logging.captureWarnings(capture=True)
-    if settings.log_level != "debug":
-        for name in _TALKATIVE:
-            logging.getLogger(name).setLevel(logging.WARNING)
-    if settings.log_format == "json":
-        sys.excepthook = _tell_defect
+    _quieten(logging.getLogger().level)
+    # Python's own writes several lines, and quotes what the exception quotes.
+    sys.excepthook = _tell_defect
+
+
+def _quieten(wanted: int) -> None:
+    """Let libraries tell no more than is good, and never more than the level that is *wanted*."""
+    least = dict.fromkeys(_QUOTING, logging.INFO)
+    if wanted > logging.DEBUG:
+        least |= dict.fromkeys(_TALKATIVE, logging.WARNING)
+    for name in {*_QUOTING, *_TALKATIVE}:
+        logging.getLogger(name).setLevel(max(wanted, least.get(name, wanted)))
 
 
 def _formatter(settings: Settings, process: str) -> logging.Formatter:

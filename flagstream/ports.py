@@ -454,6 +454,7 @@ class Changes:
 
     Attributes:
         groups: The groups that have, with what was stored before, encoded; None where nothing was.
+        untold: Likewise groups, of which is not known what was stored before.
         persons: Ids, each with its project, of whom something has: what is known of them, or which
             groups they were active in.
         flags: By project, the flags that may answer otherwise as definitions changed.
@@ -461,6 +462,7 @@ class Changes:
     """
 
     groups: Mapping[Place, bytes | None] = field(default_factory=dict[Place, bytes | None])
+    untold: Collection[Place] = ()
     persons: Collection[tuple[int, str]] = ()
     flags: Mapping[int, Mapping[str, Difference]] = field(
         default_factory=dict[int, Mapping[str, Difference]]

@@ -12,8 +12,6 @@ _LEFT_OUT = "(what it says may quote what was sent)"
 # Of the system and of storage: they name files, addresses and limits. Plain ones are RocksDB's.
 _SAYING_NO_VALUES = (OSError, FlagstreamError, NotImplementedError, ImportError)
 _QUOTING = (RequestError, RecordError, UnicodeError)
-# They tell of every message, and with it of what is in it.
-_TALKATIVE = ("aiokafka", "asyncio", "faust", "mode")
 
 
 def keep_values_out() -> None:
@@ -33,9 +31,6 @@ def keep_values_out() -> None:
         return record
 
     logging.setLogRecordFactory(made)
-    for name in _TALKATIVE:
-        library = logging.getLogger(name)
-        library.setLevel(max(library.level, logging.INFO))
 
 
 def report(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

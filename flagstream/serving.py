@@ -4,6 +4,7 @@ import asyncio
 import gc
 import hashlib
 import logging
+import mmap
 import os
 import resource
 import signal
@@ -123,12 +124,14 @@ def services(  # noqa: PLR0913 -- each of another part of the process
     *,
     operator_key: str,
     history: GroupHistory,
+    shared_rates: mmap.mmap | None = None,
 ) -> Services:
     """
     Put together what HTTP needs, over views and log.
 
     Args:
         operator_key: Of this run, beside the one that is set.
+        shared_rates: Memory in which several processes count what they let in.
     """
     operator_keys = {operator_key: "operator"}
     if secret_key := settings.secret_key.get_secret_value():
@@ -154,9 +157,11 @@ def services(  # noqa: PLR0913 -- each of another part of the process
         ),
         dead_letters=DeadLetterBox(log.reader, log.sink),
         warnings=warnings,
-        rates=Rates(settings, warnings),
+        rates=Rates(settings, warnings, shared_rates),
         seen=seen,
-        previews=Previews(views_path(settings)),
+        previews=Previews(
+            views_path(settings), log_level=settings.log_level, log_format=settings.log_format
+        ),
         history=history,
         is_ready=is_ready,
         clock_ms=clock_ms,
@@ -180,6 +185,14 @@ class Address(NamedTuple):
         """Say why that is not possible."""
         place = f"{self.host}:{self.port}"
         return SettingsError(f"{self.setting}: cannot listen on {place}: {error.strerror}")
+
+
+class Listener(NamedTuple):
+    """What answers at an address, and the connections there."""
+
+    http: web.Application
+    address: Address
+    connections: Connections
 
 
 def _addresses(settings: Settings) -> Sequence[Address]:
@@ -207,28 +220,24 @@ async def listening(
     addresses = _addresses(settings)
     _allow_descriptors(settings.max_connections * len(addresses) + _OTHER_DESCRIPTORS)
     served = (http,) if len(addresses) == 1 else (create_public_app(http), http)
+    # Each has its own, or strangers could keep operators out.
+    connections = [Connections.of(settings) for _ in addresses]
+    telemetry.READY.read = http[keys.IS_READY]
+    telemetry.CONNECTIONS.read = lambda: sum(each.open for each in connections)
     ports = [
-        await _listening(each, address, settings, stack, is_shared=is_shared)
-        for each, address in zip(served, addresses, strict=True)
+        await _listening(Listener(*each), settings, stack, is_shared=is_shared)
+        for each in zip(served, addresses, connections, strict=True)
     ]
     return ports[0]
 
 
 async def _listening(
-    http: web.Application,
-    address: Address,
-    settings: Settings,
-    stack: AsyncExitStack,
-    *,
-    is_shared: bool,
+    listener: Listener, settings: Settings, stack: AsyncExitStack, *, is_shared: bool
 ) -> int:
+    http, address, connections = listener
     runner = web.AppRunner(http, access_log=None, shutdown_timeout=settings.stop_timeout_s / 2)
     await runner.setup()
-    telemetry.READY.read = http[keys.IS_READY]
-    telemetry.CONNECTIONS.read = lambda: len(runner.server.connections) if runner.server else 0
     stack.push_async_callback(runner.cleanup)
-    # Each has its own, or strangers could keep operators out.
-    connections = Connections.of(settings)
     try:
         server = await listen(runner, connections, address.host, address.port, is_shared=is_shared)
     except OSError as error:

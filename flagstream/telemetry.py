@@ -129,7 +129,7 @@ def joined(expositions: Mapping[str, bytes]) -> bytes:
     return generate_latest(_Joined(expositions))
 
 
-_DIRECTORIES = ("log", "tables", "views", "seen")
+_DIRECTORIES = ("log", "tables", "views", "seen", "history")
 _AGENTS = [table.value for table in Table]
 
 INFO = Info("flagstream", "What runs here.")

@@ -11,6 +11,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
@@ -157,7 +158,10 @@ class WarningLog:
         if len(tally.samples) < _SAMPLES_WRITTEN:
             tally.samples.append(_sample(warning, now_ms))
         if self._writing is None and not self._is_closing.is_set():
-            self._writing = asyncio.create_task(self._write(), name="ingestion-warnings")
+            # Not part of the request that is refused just now, nor of its trace.
+            self._writing = asyncio.create_task(
+                self._write(), name="ingestion-warnings", context=Context()
+            )
 
     async def summaries(self, project_id: int) -> Sequence[WarningSummary]:
         """

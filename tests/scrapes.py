@@ -19,7 +19,7 @@ LABELS: Mapping[str, str] = {
     "reason": r"[a-z_]+|properties\.\$[a-z_]+|\(other\)",
     "code": "[a-z_]+",
     "status": r"[1-5]\d\d",
-    "directory": "log|tables|views|seen",
+    "directory": "log|tables|views|seen|history",
     "project": r"\d+|\(other\)",
     "flag": r"[\w-]+|\(other\)",
     "version": r"[\d.]+",

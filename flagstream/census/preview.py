@@ -70,11 +70,14 @@ class Welcome(Struct, frozen=True, kw_only=True):
     Attributes:
         views: The directory of the views.
         own: One for what RocksDB writes about this reader alone.
+        log_level: As the setting of that name; likewise *log_format*.
     """
 
     views: str
     own: str
     task: PreviewTask
+    log_level: str
+    log_format: str
 
 
 class Refused(Struct, frozen=True, kw_only=True, tag="refused"):

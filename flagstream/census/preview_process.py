@@ -8,6 +8,7 @@ thread, and slices on the event loop, would make requests wait.
 
 import gc
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from flagstream import logs
 from flagstream.flags import (
     CompiledFlags,
     Definitions,
@@ -26,6 +28,8 @@ from flagstream.flags import (
     parse_project,
 )
 from flagstream.ports import Search
+from flagstream.redaction import keep_values_out
+from flagstream.settings import Settings
 from flagstream.state.groups import group_reader
 from flagstream.topics import Table, record_key
 from flagstream.views import StoredState, ViewReader, ViewReplica
@@ -47,6 +51,7 @@ from .preview import (
     named,
 )
 
+_NAME = "preview"
 _NICENESS = 5
 _LOOK = 500  # groups between looks at the clock: some milliseconds
 _PERSONS_AT_ONCE = 200
@@ -58,16 +63,23 @@ _Walk = Iterator[Answered]
 
 def main() -> None:
     """Answer one preview on the standard output."""
+    parent = os.getppid()
     os.nice(_NICENESS)
     # It makes no cycles, and ends before they would count.
     gc.disable()
     welcome = msgspec.json.decode(sys.stdin.buffer.read(), type=Welcome)
+    told = {"log_level": welcome.log_level, "log_format": welcome.log_format}
+    logs.configure(Settings.model_validate(told), _NAME)
+    keep_values_out()
     replica = ViewReplica(Path(welcome.views), Path(welcome.own))
-    if not replica.recover():
-        raise SystemExit(1)
-    parent = os.getppid()
-    result = previewed(replica, welcome.task, lambda: os.getppid() == parent)
-    sys.stdout.buffer.write(msgspec.json.encode(result))
+    try:
+        if not replica.recover():
+            raise SystemExit(1)
+        result = previewed(replica, welcome.task, lambda: os.getppid() == parent)
+        sys.stdout.buffer.write(msgspec.json.encode(result))
+    finally:
+        # Whoever has started it may have been killed.
+        shutil.rmtree(welcome.own, ignore_errors=True)
 
 
 def previewed(

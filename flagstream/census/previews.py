@@ -25,14 +25,17 @@ _Result = Preview | PreviewPage | Refused
 class Previews:
     """Starts the processes, and ends those whose answer nobody waits for."""
 
-    def __init__(self, views: Path) -> None:
+    def __init__(self, views: Path, *, log_level: str = "info", log_format: str = "text") -> None:
         """
         Prepare.
 
         Args:
             views: The directory of the views.
+            log_level: As the setting of that name; likewise *log_format*.
         """
         self._views = views
+        self._log_level = log_level
+        self._log_format = log_format
         self._running = 0
 
     async def preview(
@@ -65,7 +68,13 @@ class Previews:
     async def _result(self, task: PreviewTask, is_wanted: Callable[[], bool]) -> _Result:
         own = await asyncio.to_thread(mkdtemp, prefix="flagstream-preview-")
         try:
-            welcome = Welcome(views=str(self._views), own=own, task=task)
+            welcome = Welcome(
+                views=str(self._views),
+                own=own,
+                task=task,
+                log_level=self._log_level,
+                log_format=self._log_format,
+            )
             written = await _answered(msgspec.json.encode(welcome), task.timeout_s, is_wanted)
         finally:
             await asyncio.to_thread(shutil.rmtree, own, ignore_errors=True)

@@ -74,7 +74,7 @@ class Client:
 
     def schedules(self, flag: str | None) -> Iterator[Document]:
         """Read what is to come, the newest first; of a flag also what came or was ended."""
-        return self._pages(f"{'schedules' if flag is None else _schedules(flag)}/")
+        return self._pages(self._path(f"{'schedules' if flag is None else _schedules(flag)}/"))
 
     def add_schedule(self, flag: str, body: Mapping[str, Any]) -> Document:
         """Plan changes of a flag."""
@@ -86,12 +86,12 @@ class Client:
         return self._request("POST", path)
 
     def _rows(self, kind: Kind) -> Iterator[Document]:
-        return self._pages(f"{_PATHS[kind]}/")
+        return self._pages(self._path(f"{_PATHS[kind]}/"))
 
     def _pages(self, path: str) -> Iterator[Document]:
         query: Document = {"limit": _PAGE, "offset": 0}
         while True:
-            page = self._request("GET", f"{path}?{urlencode(query)}")
+            page = self._send("GET", f"{path}?{urlencode(query)}")
             yield from page["results"]
             if page["next"] is None:
                 return
@@ -155,11 +155,11 @@ class Client:
 
     def warnings(self) -> Iterator[Document]:
         """Read what was cut, dropped or refused of what clients sent, the last seen first."""
-        return self._pages("ingestion_warnings/")
+        return self._pages(self._path("ingestion_warnings/"))
 
     def secret_keys(self) -> Iterator[Document]:
         """Read all secret keys, the newest first."""
-        return self._pages("keys/")
+        return self._pages(self._path("keys/"))
 
     def create_key(self, body: Mapping[str, Any]) -> Document:
         """Make a secret key; the answer alone has it whole."""
@@ -175,7 +175,7 @@ class Client:
 
     def projects(self) -> Iterator[Document]:
         """Read all projects that the key opens."""
-        yield from self._send("GET", "/api/projects/?limit=1000")["results"]
+        return self._pages("/api/projects/")
 
     def create_project(self, body: Mapping[str, Any]) -> Document:
         """Add a project."""
@@ -191,7 +191,10 @@ class Client:
         return self._request("POST", "token/rotate/", {"overlap_s": overlap_s})
 
     def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
-        return self._send(method, f"/api/projects/{self._project}/{path}", body)
+        return self._send(method, self._path(path), body)
+
+    def _path(self, path: str) -> str:
+        return f"/api/projects/{self._project}/{path}"
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Document:
         while True:

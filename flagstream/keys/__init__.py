@@ -1,6 +1,6 @@
 """Public tokens and secret keys: made, kept, hashed and known again."""
 
-from .file import KEYS_FILE, KeptSecret, kept_secret, project_token
+from .file import KEYS_FILE, KeptSecret, kept_secret, project_token, sync_directory
 from .hashing import Hasher
 from .operator import OPERATOR_FILE, operator_key, read_secret_key
 from .ring import KeyRing
@@ -22,4 +22,5 @@ __all__ = [
     "project_token",
     "read_secret_key",
     "shown_end",
+    "sync_directory",
 ]

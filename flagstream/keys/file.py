@@ -33,7 +33,7 @@ class KeptSecret(NamedTuple):
         try:
             with written_beside(self.path, _document(_read(self.path)[_TOKEN])) as temporary:
                 temporary.replace(self.path)
-            _sync(self.path.parent)
+            sync_directory(self.path.parent)
         except OSError as error:
             raise SettingsError(f"{self.path}: cannot keep the keys: {error.strerror}") from None
 
@@ -84,7 +84,7 @@ def _make(path: Path) -> None:
             os.link(temporary, path)
         except FileExistsError:
             return
-    _sync(path.parent)
+    sync_directory(path.parent)
 
 
 @contextmanager
@@ -105,7 +105,8 @@ def written_beside(path: Path, text: str) -> Iterator[Path]:
             temporary.unlink()
 
 
-def _sync(path: Path) -> None:
+def sync_directory(path: Path) -> None:
+    """Let the names of files in a directory outlive a loss of power."""
     directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)

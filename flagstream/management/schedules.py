@@ -26,7 +26,7 @@ from .stages import (
 )
 from .writer import DefinitionsWriter, Editor
 
-_MAX_SCHEDULES = 10_000
+_MAX_OPEN_OF_PROJECT = 10_000
 _MAX_OPEN = 10
 # Each writes something that the next follows from.
 _MAX_ACTIONS = 4
@@ -75,10 +75,11 @@ class Schedules:
             row = flag_row(snapshot, flag)
             if row["deleted"]:
                 raise InvalidRequestError("The flag was deleted.")
-            if len(snapshot.schedules) >= _MAX_SCHEDULES:
-                raise InvalidRequestError(f"A project has at most {_MAX_SCHEDULES} schedules.")
-            known = [each for each in schedules_of(snapshot, row) if each.is_open]
-            if len(known) >= _MAX_OPEN:
+            to_come = [each for each in snapshot.schedules.values() if each.is_open]
+            if len(to_come) >= _MAX_OPEN_OF_PROJECT:
+                detail = f"A project has at most {_MAX_OPEN_OF_PROJECT} schedules to come."
+                raise InvalidRequestError(detail)
+            if sum(each.plan.flag_id == row["id"] for each in to_come) >= _MAX_OPEN:
                 raise InvalidRequestError(f"A flag has at most {_MAX_OPEN} schedules to come.")
             plan = new_plan(row, body, author=editor.author, now_ms=self._clock_ms())
             schedule = Schedule(id=str(uuid7()), plan=plan)

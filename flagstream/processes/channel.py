@@ -11,7 +11,7 @@ import msgspec
 from flagstream.errors import LogError, LogUnavailableError
 
 from .framing import Frames, framed
-from .messages import Answer, Call, Message, News, Refusal, Request
+from .messages import Answer, Call, Listening, Message, News, Refusal, Request, Told
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Side(Protocol):
         """
         ...
 
-    def told(self, message: News) -> None:
+    def told(self, channel: "Channel", message: Told) -> None:
         """Take in what the other side tells; at once, as it was told before what follows."""
         ...
 
@@ -73,7 +73,7 @@ class Channel(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def tell(self, message: News) -> None:
+    def tell(self, message: Told) -> None:
         """Tell without an answer; nothing happens where the other side is gone."""
         self._send(message)
 
@@ -112,7 +112,8 @@ class Channel(asyncio.Protocol):
             self._send(Refusal(call.number, str(error)))
         except Exception as error:
             logger.exception("a request of another process failed")
-            self._send(Refusal(call.number, repr(error)))
+            # Its words may quote what was sent; the other side logs what it is told.
+            self._send(Refusal(call.number, f"it failed: {type(error).__name__}"))
         else:
             self._send(Answer(call.number, msgspec.Raw(body)))
 
@@ -129,8 +130,8 @@ class Channel(asyncio.Protocol):
 
     def _received(self, message: Message) -> None:
         match message:
-            case News():
-                self._side.told(message)
+            case News() | Listening():
+                self._side.told(self, message)
             case Call():
                 task = asyncio.create_task(self._answer(message))
                 self._answering.add(task)

@@ -1,7 +1,9 @@
 """What a worker tells its API processes: every change of the views, and how far everything is."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
 
 from flagstream.ports import Append, Position, TopicPartition
 from flagstream.state.sessions import SessionUpdate
@@ -14,6 +16,8 @@ from .messages import Landed, News
 # An agent folds many records one after the other; nobody waits for those that change nothing.
 _LINGER_S = 0.002
 _MAX_BACKLOG_BYTES = 64 * 1024 * 1024
+# What was stored of groups that change: in one message, and of a process that does not keep up.
+_MAX_REPLACED_BYTES = 4 * 1024 * 1024
 _WATCH_S = 0.1
 _SOURCES = frozenset(table.source for table in Table)
 
@@ -36,10 +40,12 @@ class Feed:
         self.is_open = False
         self._channels: set[Channel] = set()
         self._newcomers: set[Channel] = set()
+        self._listening: set[Channel] = set()
         self._moved: set[TopicPartition] = set()
         self._stale: set[bytes] = set()
         self._projects: set[int] = set()
         self._replaced: dict[bytes, bytes | None] = {}
+        self._replaced_bytes = 0
         self._timer: asyncio.Handle | None = None
 
     def add(self, channel: Channel) -> None:
@@ -51,6 +57,14 @@ class Feed:
     def _forget(self, channel: Channel) -> None:
         self._channels.discard(channel)
         self._newcomers.discard(channel)
+        self._listening.discard(channel)
+
+    def listen(self, channel: Channel, *, is_listening: bool) -> None:
+        """Note whether a process is to be told what was stored of groups that change."""
+        if not is_listening:
+            self._listening.discard(channel)
+        elif not channel.closed.done():
+            self._listening.add(channel)
 
     def folded(self, topic: str, partition: int, offset: int, changed_version: int | None) -> None:
         """Note a record that was folded."""
@@ -78,13 +92,21 @@ class Feed:
 
     async def changed(self, merge: Merge) -> None:
         """Note what was written to the views; its progress follows in the same turn."""
+        if self._listening:
+            self._replace(merge.replaced)
         self._stale |= merge.stale
         self._projects |= merge.projects
-        for key, before in merge.replaced.items():
-            self._replaced.setdefault(key, before)
         places = (TopicPartition(table.source, number) for table, number, _ in merge.applied())
         self._moved.update(places)
         self._later(0)
+
+    def _replace(self, replaced: Mapping[bytes, bytes | None]) -> None:
+        for key, before in replaced.items():
+            # One that has changed already is told with what was before that, or not at all.
+            if key not in self._stale:
+                self._replaced_bytes += len(before or b"")
+                if self._replaced_bytes <= _MAX_REPLACED_BYTES:
+                    self._replaced[key] = before
 
     async def watch(self) -> None:
         """Tell when requests are not let in any more, or again, for ever."""
@@ -104,11 +126,13 @@ class Feed:
             marks=self._progress.marks(self._moved),
             stale=list(self._stale),
             projects=list(self._projects),
-            replaced=list(self._replaced.items()),
         )
+        replaced = list(self._replaced.items())
         self._moved, self._stale, self._projects = set(), set(), set()
-        self._replaced = {}
-        self._tell(self._channels, news)
+        self._replaced, self._replaced_bytes = {}, 0
+        whole = {each for each in self._listening if each.backlog_bytes <= _MAX_REPLACED_BYTES}
+        self._tell(self._channels - whole, news)
+        self._tell(self._channels & whole, msgspec.structs.replace(news, replaced=replaced))
         if self.is_open and self._newcomers:
             self._tell(self._newcomers, News(is_open=True, marks=self._progress.marks()))
             self._channels |= self._newcomers

@@ -56,7 +56,8 @@ class News(Struct, tag=True, array_like=True, frozen=True):
         stale: Keys of the views that have changed.
         projects: Whose definitions or group types have changed.
         replaced: What was stored of the groups that have changed, by key; None for nothing. Told,
-            as a process that looks for itself may be ahead of what it was told.
+            as a process that looks for itself may be ahead of what it was told; to those that
+            listen, and as far as it is not too much.
         landed: What came in at other processes; told before it is acknowledged there.
     """
 
@@ -66,6 +67,12 @@ class News(Struct, tag=True, array_like=True, frozen=True):
     projects: Sequence[int] = ()
     landed: Sequence[Landed] = ()
     replaced: Sequence[tuple[bytes, bytes | None]] = ()
+
+
+class Listening(Struct, tag=True, array_like=True, frozen=True):
+    """What an API process tells: whether it is to know what was stored of groups that change."""
+
+    is_listening: bool
 
 
 class AppendRecords(Struct, tag=True, array_like=True, frozen=True):
@@ -126,4 +133,5 @@ class Refusal(Struct, tag=True, array_like=True, frozen=True):
     detail: str
 
 
-Message = News | Call | Answer | Refusal
+Told = News | Listening
+Message = Told | Call | Answer | Refusal

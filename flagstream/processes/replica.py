@@ -13,7 +13,7 @@ from flagstream.settings import Settings
 from flagstream.views import Marks, Readers, ViewReplica, Watermarks, views_path
 
 from .channel import Channel
-from .messages import AwaitAnswers, News, ReadMetrics, Request
+from .messages import AwaitAnswers, News, ReadMetrics, Request, Told
 
 logger = logging.getLogger(__name__)
 
@@ -72,14 +72,19 @@ class ReplicaSide:
         """How old what requests read is, at most; it grows without a worker."""
         return max(self.progress.view_age_s, monotonic() - self._orphaned_s)
 
-    def told(self, message: News) -> None:
+    def told(self, channel: Channel, message: Told) -> None:  # noqa: ARG002 -- as every side
         """Note what the views do not show yet, at once; the rest as soon as it can be read."""
+        if isinstance(message, News):
+            self._note(message)
+
+    def _note(self, message: News) -> None:
         for key, position in message.landed:
             self.progress.landed(key, position)
+        # Of a key that waits, what was before is what was before all that waits, if it was told.
+        fresh = ((key, before) for key, before in message.replaced if key not in self._stale)
+        self._replaced.update(fresh)
         self._stale.update(message.stale)
         self._projects.update(message.projects)
-        for key, before in message.replaced:
-            self._replaced.setdefault(key, before)
         self._marks.update(((each.topic, each.partition), each) for each in message.marks)
         self._is_worker_open = message.is_open
         self.is_told = True

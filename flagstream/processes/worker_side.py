@@ -14,11 +14,12 @@ from .feed import Feed
 from .messages import (
     AppendRecords,
     AwaitAnswers,
-    News,
+    Listening,
     ReadBounds,
     ReadMetrics,
     ReadRecords,
     Request,
+    Told,
 )
 
 WORKER = "worker"
@@ -70,8 +71,10 @@ class WorkerSide:
             case AwaitAnswers():
                 raise LogError("a worker answers no requests")
 
-    def told(self, message: News) -> None:
-        """Ignore: nobody tells the worker anything."""
+    def told(self, channel: Channel, message: Told) -> None:
+        """Note whether a process listens; nothing else is told to a worker."""
+        if isinstance(message, Listening):
+            self._feed.listen(channel, is_listening=message.is_listening)
 
     async def metrics(self) -> dict[str, bytes]:
         """Read the metrics of all processes by name; those that do not answer are left out."""

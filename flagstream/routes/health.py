@@ -6,7 +6,6 @@ from aiohttp import web
 from msgspec import Struct
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-import flagstream
 from flagstream.openapi import Access, Answer, described
 
 from . import keys
@@ -17,7 +16,6 @@ class Greeting(Struct):
     """What runs here."""
 
     name: Literal["flagstream"]
-    version: str
 
 
 class Liveness(Struct):
@@ -35,7 +33,8 @@ class Readiness(Struct):
 @described(Answer(Greeting), access=Access.NOTHING)
 async def greet(_request: web.Request) -> web.Response:
     """Say what runs here."""
-    return json_response({"name": "flagstream", "version": flagstream.__version__})
+    # Not which version: strangers may ask.
+    return json_response({"name": "flagstream"})
 
 
 @described(Answer(Liveness), Answer(Liveness, status=503, text="Stalled."), access=Access.NOTHING)

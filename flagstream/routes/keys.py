@@ -24,7 +24,6 @@ from flagstream.ports import (
     Progress,
     Project,
     Projects,
-    RecordSink,
     StateView,
     TopicReader,
     Warnings,
@@ -66,7 +65,6 @@ PREVIEWS = web.AppKey("previews", Previews)
 API_DOCUMENT = web.AppKey("api_document", ApiDocument)
 
 # Annotated instead of passed a type: protocols are abstract.
-SINK: web.AppKey[RecordSink] = web.AppKey("sink")
 READER: web.AppKey[TopicReader] = web.AppKey("reader")
 HISTORY: web.AppKey[GroupHistory] = web.AppKey("history")
 VIEW: web.AppKey[StateView] = web.AppKey("view")

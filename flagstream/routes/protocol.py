@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from aiohttp import EMPTY_PAYLOAD, HttpVersion10, HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
@@ -16,6 +16,7 @@ from flagstream.errors import (
     SlowRequestError,
     UnavailableError,
 )
+from flagstream.telemetry import REFUSALS, RESPONSES
 
 from .connections import Connections
 from .errors import InternalError, encoded_error, error_response
@@ -70,7 +71,7 @@ class Protocol(RequestHandler):
         address = str(peername[0]) if isinstance(peername, tuple) else ""
         if not self._connections.admit(address):
             self._force_close = True
-            self._peer.write(_TOO_MANY)
+            self._peer.write(_counted(_TOO_MANY))
             self._peer.close()
             return
         self._address = address
@@ -179,7 +180,7 @@ class Protocol(RequestHandler):
             self._break_off(SlowRequestError("body: expected the rest of it sooner"))
         else:
             if self._awaited == _HEAD and not self._request_in_progress:
-                self._peer.write(_TOO_SLOW)
+                self._peer.write(_counted(_TOO_SLOW))
             self.force_close()
 
     def _break_off(self, error: Exception) -> None:
@@ -203,6 +204,7 @@ class Protocol(RequestHandler):
             self.log_exception("Unexpected error", exc_info=exc)
             error = InternalError("Something went wrong here.")
         response = error_response(error)
+        RESPONSES.count(response.status)
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"
         return response
@@ -219,8 +221,21 @@ def _is_ambiguous(message: RawRequestMessage) -> bool:
     return not message.path.startswith("/")
 
 
-def _raw(error: RequestError) -> bytes:
-    """Write an answer for who has not asked yet."""
+class _Refusal(NamedTuple):
+    """An answer for who has not asked yet."""
+
+    error: RequestError
+    raw: bytes
+
+
+def _counted(refusal: _Refusal) -> bytes:
+    """Count a refusal that is written by nobody else."""
+    REFUSALS.count(refusal.error.code)
+    RESPONSES.count(refusal.error.status)
+    return refusal.raw
+
+
+def _refusal(error: RequestError) -> _Refusal:
     status = HTTPStatus(error.status)
     body = encoded_error(error)
     retry = "" if error.retry_after_s is None else f"Retry-After: {error.retry_after_s}\r\n"
@@ -231,12 +246,12 @@ def _raw(error: RequestError) -> bytes:
         f"{retry}"
         "Connection: close\r\n\r\n"
     )
-    return head.encode() + body
+    return _Refusal(error, head.encode() + body)
 
 
 _AMBIGUOUS = _ErrInfo(400, InvalidRequestError("request: expected HTTP/1.1"), "")
-_TOO_SLOW = _raw(SlowRequestError("request: expected the rest of it sooner"))
-_TOO_MANY = _raw(UnavailableError("There are too many connections.", retry_after_s=1))
+_TOO_SLOW = _refusal(SlowRequestError("request: expected the rest of it sooner"))
+_TOO_MANY = _refusal(UnavailableError("There are too many connections.", retry_after_s=1))
 
 
 async def listen(

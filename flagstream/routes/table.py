@@ -92,7 +92,7 @@ SECTIONS = (
 _PARAMETER = re.compile(r"\{(\w+)\}")
 _FOR_OPERATORS = {health.metrics, *(each.handler for each in openapi.routes)}
 # What is told of requests to some routes, where that is wanted.
-_SPANS = {"capture": capture.routes, "evaluate": flags.routes}
+_SPANS = {"capture": capture.routes, "evaluate": (*flags.routes, *ofrep.routes)}
 Traced = Callable[[str, Handler], Handler]
 
 

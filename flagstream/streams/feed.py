@@ -15,8 +15,8 @@ from .connections import MAX_WAITING_BYTES, Connection
 from .events import event, start
 from .group_changes import group_change
 
-MAX_KEPT = 1_000
-"""Events to which a client can come back."""
+MAX_KEPT_BYTES = MAX_WAITING_BYTES // 2
+"""Of the events that a client that comes back is told, so that others have room behind them."""
 MAX_GROUPS = 5_000
 """Groups that are told of at once; of more, clients are told to read everything."""
 _RESYNC = "resync"
@@ -68,6 +68,9 @@ class ChangeFeed:
         for (project_id, group_type, group_key), before in changes.groups.items():
             if project_id in self._projects:
                 self._projects[project_id].groups.setdefault((group_type, group_key), before)
+        for project_id, group_type, _ in changes.untold:
+            if project_id in self._projects:
+                self._projects[project_id].untold.add(group_type)
 
     def flush(self) -> Steps[None]:
         """Tell of everything that was noted."""
@@ -75,14 +78,17 @@ class ChangeFeed:
             yield from self._flush(project_id, project)
 
     def _flush(self, project_id: int, project: "_Project") -> Steps[None]:
-        flags, groups = project.flags, project.groups
-        project.flags, project.groups = {}, {}
+        flags, groups, untold = project.flags, project.groups, project.untold
+        project.flags, project.groups, project.untold = {}, {}, set()
         for key, difference in flags.items():
             project.tell("flag", {"key": key, "change": difference})
         if len(groups) > MAX_GROUPS:
             project.tell(_RESYNC, {"reason": "too many groups have changed at once"})
             return
         try:
+            if not untold.isdisjoint(self._catalog.project(project_id).flags.group_types):
+                project.tell(_RESYNC, {"reason": "it is not known what groups were before"})
+                return
             for group, before in groups.items():
                 yield
                 self._tell(project_id, project, group, before)
@@ -107,29 +113,41 @@ class _Project:
     Attributes:
         flags: That have changed, and of which nobody was told.
         groups: Likewise by type and key, with what was stored before.
+        untold: Types of groups that have changed from what nobody knows.
     """
 
     def __init__(self) -> None:
         self.connections: set[Connection] = set()
         self.flags: dict[str, Difference] = {}
         self.groups: dict[tuple[str, str], bytes | None] = {}
+        self.untold: set[str] = set()
         # So that who was told by another process, or before a start, is known.
         self._name = f"{getrandbits(48):012x}"
         self._last = 0
-        self._kept: deque[bytes] = deque(maxlen=MAX_KEPT)
+        self._kept: deque[bytes] = deque()
+        self._kept_bytes = 0
 
     def tell(self, name: str, data: Mapping[str, object]) -> None:
-        """Tell everybody."""
+        """Tell everybody; of what is too large for a client, that it is to read everything."""
         self._last += 1
         encoded = event(orjson.dumps(data), name=name, event_id=self._id())
-        self._kept.append(encoded)
+        if len(encoded) > MAX_KEPT_BYTES:
+            reason = orjson.dumps({"reason": "what has changed is too large to be told"})
+            encoded = event(reason, name=_RESYNC, event_id=self._id())
+        self._keep(encoded)
         for connection in self.connections:
             connection.send(encoded)
+
+    def _keep(self, encoded: bytes) -> None:
+        self._kept.append(encoded)
+        self._kept_bytes += len(encoded)
+        while self._kept_bytes > MAX_KEPT_BYTES:
+            self._kept_bytes -= len(self._kept.popleft())
 
     def since(self, last_id: str) -> bytes:
         """Begin a stream behind an event."""
         missed = self._missed(last_id) if last_id else b""
-        if missed is None or len(missed) > MAX_WAITING_BYTES // 2:
+        if missed is None:
             reason = orjson.dumps({"reason": "what was missed is not known any more"})
             missed = event(reason, name=_RESYNC, event_id=self._id())
         return start(self._id()) + missed

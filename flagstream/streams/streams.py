@@ -102,9 +102,9 @@ class Streams:
                 continue
             try:
                 await in_slices(self.feed.flush())
-                await in_slices(self.watches.flush())
             except Exception:
                 # Whatever one change brings along, the next ones are told.
                 logger.exception("a change was not told")
                 self.feed.resync()
+            await in_slices(self.watches.flush())
             await asyncio.sleep(_PAUSE_S)

@@ -1,5 +1,6 @@
 """What pages are told: that the flags of their context answer otherwise, and nothing of them."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from flagstream.ports import Changes, Place
 
 from .connections import Connection
 from .events import event, start
+
+logger = logging.getLogger(__name__)
 
 
 class Sight(NamedTuple):
@@ -88,7 +91,7 @@ class Watches:
         """Note what has changed."""
         for project_id in changes.projects:
             self._pending.update(dict.fromkeys(self._by_project.get(project_id, ())))
-        for places in (changes.groups, changes.persons):
+        for places in (changes.groups, changes.untold, changes.persons):
             for place in places:
                 self._pending.update(dict.fromkeys(self._by_place.get(place, ())))
 
@@ -98,7 +101,13 @@ class Watches:
         for watch in pending:
             yield
             if watch in self._by_project.get(watch.project_id, ()):
-                self._look(watch)
+                try:
+                    self._look(watch)
+                except Exception:
+                    # It comes back, and is told then if it has missed something; the others are
+                    # told now.
+                    logger.exception("a page was not told")
+                    watch.connection.end()
 
     def _look(self, watch: Watch) -> None:
         before, watch.sight = watch.sight, watch.look()

@@ -13,22 +13,34 @@ Listener = Callable[[Changes], None]
 
 
 class Announcer:
-    """Tells listeners; as long as there are none, changes cost nothing."""
+    """
+    Tells listeners; as long as there are none, changes cost nothing.
+
+    Attributes:
+        watched: Called with whether there are any, whenever that changes.
+    """
 
     def __init__(self, catalog: StoredCatalog) -> None:
+        self.watched: Callable[[bool], None] = lambda _: None
         self._catalog = catalog
         self._listeners: list[Listener] = []
 
     def listen(self, listener: Listener) -> Callable[[], None]:
         """Tell *listener* of all changes from now on, until what is returned is called."""
         self._listeners.append(listener)
-        self._catalog.is_watched = True
+        self._watch()
 
         def stop() -> None:
             self._listeners.remove(listener)
-            self._catalog.is_watched = bool(self._listeners)
+            self._watch()
 
         return stop
+
+    def _watch(self) -> None:
+        is_watched = bool(self._listeners)
+        if is_watched != self._catalog.is_watched:
+            self._catalog.is_watched = is_watched
+            self.watched(is_watched)
 
     def announce(
         self,
@@ -42,12 +54,13 @@ class Announcer:
         Args:
             stale: Keys of the views that have changed.
             projects: Whose definitions or group types have.
-            replaced: What was stored of the groups that have, by key.
+            replaced: What was stored of the groups that have, by key, as far as that is known.
         """
         if not self._listeners:
             return
         changes = Changes(
             groups={_place(key): before for key, before in replaced.items()},
+            untold={_place(key) for key in stale if key[:1] == _GROUP and key not in replaced},
             persons={_id(key) for key in stale if key[:1] in (_PERSON, ACTIVE)},
             flags=self._catalog.differences(),
             projects=projects,

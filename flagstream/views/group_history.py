@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
 
-from flagstream.errors import RecordError, ViewError
+from flagstream.errors import RecordError, UnavailableError, ViewError
 from flagstream.ports import LogReader, LogRecord, TopicPartition
 from flagstream.settings import Settings
 from flagstream.slices import in_slices
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _DAY_MS = 86_400_000
 _TRIM_INTERVAL_S = 6 * 3_600
+_RETRY_S = 60.0
 _MAX_TAILS = 10_000
 _check_key = REDUCERS[Table.GROUPS].check_key
 
@@ -214,7 +215,9 @@ class KeptHistory:
 
     def start(self) -> None:
         """Begin to follow, and to forget."""
-        self._following.start(has_failed)
+        # What an earlier process has left is not whole: the log may have gone on.
+        self._write({READY: None})
+        self._following.start(self._followed)
         self._keeping = asyncio.create_task(self._keep(), name="history-keeper")
         self._keeping.add_done_callback(has_failed)
 
@@ -228,16 +231,30 @@ class KeptHistory:
         await self._following.stop()
         self._store.close()
 
+    def _followed(self, task: asyncio.Task[None]) -> None:
+        if has_failed(task):
+            self._write({READY: None})
+
     async def _keep(self) -> None:
         await self._following.ready()
-        # For other processes that read it.
-        self._write({READY: b""})
         while True:
-            oldest_ms = self._clock_ms() - self._history_ms
+            pause_s = _TRIM_INTERVAL_S if await self._tended() else _RETRY_S
+            await asyncio.sleep(pause_s)
+
+    async def _tended(self) -> bool:
+        """Forget what is too old; False where storage does not let that be now."""
+        if not self._following.is_ready:
+            return False
+        oldest_ms = self._clock_ms() - self._history_ms
+        try:
+            # For other processes that read it.
+            self._store.write({READY: b""}, {})
             dropped = await in_slices(trimmed(self._store, self._write, oldest_ms))
-            if dropped:
-                logger.info("old updates of groups are forgotten", extra={"count": dropped})
-            await asyncio.sleep(_TRIM_INTERVAL_S)
+        except (UnavailableError, ViewError):
+            return False
+        if dropped:
+            logger.info("old updates of groups are forgotten", extra={"count": dropped})
+        return True
 
     def _write(self, changes: Mapping[bytes, bytes | None]) -> None:
         # The next round finds again what storage does not take now.

@@ -65,7 +65,7 @@ class Readers:
         Args:
             stale: Keys under which decoded objects may be cached.
             projects: Whose definitions or group types changed.
-            replaced: What was stored of the groups that changed, by key.
+            replaced: What was stored of the groups that changed, by key, as far as that is known.
         """
         self.state.drop(stale)
         self.access.changed(stale)

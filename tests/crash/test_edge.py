@@ -5,6 +5,7 @@ from contextlib import ExitStack, closing
 
 import pytest
 
+from tests.scrapes import value
 from tests.server import SECRET_KEY, TOKEN, Answer, Server, free_port
 from tests.waiting import until
 
@@ -80,6 +81,21 @@ class TestAdminPort:
 
                 assert 0 != server.process.wait(30)
                 assert f"admin_port: cannot listen on 127.0.0.1:{port}" in server.log.read_text()
+
+    def test_connections_of_both(self, make_server):
+        """
+        Connections are counted of both ports together.
+        """
+        server = make_server(admin_port=free_port())
+        server.start()
+        with ExitStack() as stack:
+            for _ in range(5):
+                connection = stack.enter_context(connected(server))
+                connection.sendall(b"GET /_liveness HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+            server.url = f"http://127.0.0.1:{server.environment['FLAGSTREAM_ADMIN_PORT']}"
+
+            assert 6 == value(server, "flagstream_http_connections")
 
 
 class TestConnections:

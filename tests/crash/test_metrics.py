@@ -82,7 +82,8 @@ class TestScrape:
         assert value(server, "flagstream_records_folded_total", agent="groups") > 0
         assert value(server, "flagstream_last_fold_timestamp_seconds", agent="groups") > 1.7e9
         assert value(server, "flagstream_log_bytes", topic=Topic.EVENTS) > 0
-        assert value(server, "flagstream_disk_used_bytes", directory="log") > 0
+        for directory in ("log", "tables", "views", "seen", "history"):
+            assert value(server, "flagstream_disk_used_bytes", directory=directory) > 0
         assert 1 == value(server, "flagstream_ready")
         assert 0 == value(server, "flagstream_lag_changes")
 

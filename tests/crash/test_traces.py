@@ -7,11 +7,13 @@ import time
 import pytest
 
 from tests.collector import collecting
+from tests.ofrep import PATH
 from tests.server import TOKEN, free_port
 from tests.waiting import until
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+PUBLIC = {"Authorization": f"Bearer {TOKEN}"}
 NOT_SAMPLED = {"traceparent": f"00-{TRACE}-{PARENT}-00"}
 
 
@@ -78,9 +80,15 @@ class TestSpans:
         server = make_traced()
         assert 200 == ask(server, SAMPLED).status
         assert 400 == server.request("POST", "/flags/?v=2", {"token": "no"}, SAMPLED).status
+        context = {"context": {"targetingKey": "ada"}}
+        assert 200 == server.request("POST", PATH, context, {**PUBLIC, **SAMPLED}).status
+        single = server.request("POST", f"{PATH}/none", context, {**PUBLIC, **SAMPLED})
+        assert 404 == single.status
 
-        spans = until(lambda: len(found := collector.spans("evaluate")) == 2 and found)
-        assert ["200", "400"] == [span.facts["http.response.status_code"] for span in spans]
+        spans = until(lambda: len(found := collector.spans("evaluate")) == 4 and found)
+        assert ["200", "400", "200", "404"] == [
+            span.facts["http.response.status_code"] for span in spans
+        ]
         assert {(TRACE, PARENT, 0)} == {(s.trace_id, s.parent_id, s.status) for s in spans}
 
     def test_nothing_of_what_is_said(self, make_traced, collector):

@@ -17,7 +17,7 @@ def log(capsys):
     """Write records as configured, and give the lines."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    levels = {name: logging.getLogger(name).level for name in logs._TALKATIVE}
+    levels = {name: logging.getLogger(name).level for name in (*logs._TALKATIVE, *logs._QUOTING)}
     hook = sys.excepthook
 
     def read():
@@ -128,3 +128,23 @@ class TestText:
         logging.getLogger(name).info("a step")
 
         assert count == len(lines())
+
+    @pytest.mark.parametrize("name", ["aiokafka.conn", "asyncio", "faust.app", "mode.services"])
+    def test_messages(self, log, name):
+        """
+        Libraries tell of every message, and of what is in it, only at a level that is not logged.
+        """
+        lines = log(log_level="debug")
+        logging.getLogger(name).debug("m4rk3d")
+
+        assert [] == lines()
+
+    @pytest.mark.parametrize("name", ["aiokafka", "asyncio", "faust", "flagstream.transport"])
+    def test_no_louder_than_asked(self, log, name):
+        """
+        Where errors alone are asked for, no library tells anything else.
+        """
+        lines = log(log_level="error")
+        logging.getLogger(name).warning("a warning")
+
+        assert [] == lines()

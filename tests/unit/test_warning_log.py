@@ -8,6 +8,7 @@ from flagstream import warning_log
 from flagstream.errors import LogUnavailableError
 from flagstream.ports import IngestionWarning, Position
 from flagstream.topics import Topic, partition_of, record_key
+from flagstream.tracing import belonging, traceparent
 from flagstream.warning_kinds import WarningKind
 from flagstream.warning_log import WarningLog
 from tests.fakes.log import FakeLog
@@ -23,9 +24,11 @@ class Sink:
         self.log = log
         self.is_down = False
         self.records = 0
+        self.traces = set()
 
     async def append(self, appends):
         await asyncio.sleep(0)
+        self.traces.add(traceparent())
         if self.is_down:
             raise LogUnavailableError("disk full")
         self.records += len(appends)
@@ -83,6 +86,19 @@ async def written(node):
     """Wait until nothing is written any more that is due."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+class TestTraces:
+    async def test_of_no_request(self, nodes):
+        """
+        What is written is part of no trace: who comes later is counted with who came first.
+        """
+        with belonging("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"):
+            nodes[0].add()
+        nodes[0].now_ms += 10_000
+        await written(nodes[0])
+
+        assert {""} == nodes[0].sink.traces
 
 
 class TestSummaries:

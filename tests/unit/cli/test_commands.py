@@ -6,6 +6,8 @@ import pytest
 
 from flagstream.management import new_row
 from flagstream.ports import DeadLetter
+from flagstream.state.access import Tenant
+from flagstream.state.definitions import Kind
 from tests.fakes.access import OPERATOR_KEY, OTHER_PROJECT, PROJECT
 
 from .running import run
@@ -563,6 +565,19 @@ class TestProjects:
         )
         assert token != rotated.stdout.strip()
         assert f"{number} is active\n" == back.stdout
+
+    async def test_many(self, world, command):
+        """
+        All projects are listed, however many pages they take.
+        """
+        for number in range(3, 1_003):
+            tenant = Tenant(token=f"phc_{number}", created_at_ms=0, created_by="the tests")
+            world.access.take(number, Kind.TENANT, str(number), tenant.to_body())
+
+        listed = await command("projects", "list", FLAGSTREAM_SECRET_KEY=OPERATOR_KEY)
+
+        numbers = [line.split("\t")[0] for line in listed.stdout.splitlines()]
+        assert list(map(str, range(1, 1_003))) == numbers
 
     async def test_own(self, command):
         """

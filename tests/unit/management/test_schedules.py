@@ -16,6 +16,7 @@ from flagstream.management import (
     Management,
     Schedules,
     iso_time,
+    schedules,
     status,
     step_status,
 )
@@ -796,3 +797,21 @@ class TestBodies:
 
         with pytest.raises(InvalidRequestError, match="at most 10"):
             await world.plan(change={"name": "x"})
+
+    async def test_too_many_of_a_project(self, world, monkeypatch):
+        """
+        So has a project its limit; those that are done, stopped or reverted do not count.
+        """
+        monkeypatch.setattr(schedules, "_MAX_OPEN_OF_PROJECT", 1)
+        ended = [await world.plan(change={"name": "x"}, scheduled_at=at(10))]
+        with pytest.raises(InvalidRequestError, match="A project has at most 1 schedules to come"):
+            await world.plan(change={"name": "y"}, scheduled_at=at(20))
+
+        await world.node.schedules.stop(EDITOR, "new", ended[0])
+        ended.append(await world.plan(change={"name": "z"}, scheduled_at=at(20)))
+        await world.node.schedules.revert(EDITOR, "new", ended[1])
+        ended.append(await world.plan(change={"name": "done"}, scheduled_at=at(30)))
+        await world.pass_s(30)
+
+        assert ["stopped", "reverted", "done"] == [world.status(each) for each in ended]
+        assert await world.plan(change={"name": "last"}, scheduled_at=at(40))

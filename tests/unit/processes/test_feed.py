@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from flagstream.errors import LogUnavailableError
 from flagstream.ports import Append, Position, TopicPartition
 from flagstream.processes import Channel, Feed, RemoteLog, WorkerSide
-from flagstream.processes.messages import News
+from flagstream.processes.messages import Listening, News
 from flagstream.state.sessions import SessionUpdate
 from flagstream.topics import Table, Topic, record_key, version_of
 from flagstream.views import Merge, Watermarks
@@ -37,7 +37,7 @@ class Told:
     def __init__(self):
         self.news = []
 
-    def told(self, message):
+    def told(self, channel, message):
         self.news.append(message)
 
     async def answer(self, channel, request):
@@ -63,6 +63,12 @@ def merged(table, partition, version, *stale):
     merge = Merge(lambda _: None)
     merge.versions[TopicPartition(table.changelog, partition)] = version
     merge.stale.update(stale)
+    return merge
+
+
+def replacing(key, before):
+    merge = merged(Table.GROUPS, 0, 4, key)
+    merge.replaced[key] = before
     return merge
 
 
@@ -209,13 +215,65 @@ class TestFeed:
         channel = Deaf()
         feed = Feed(watermarks(), lambda: True)
         feed.add(channel)
+        feed.listen(channel, is_listening=True)
         for before in (None, b"first"):
-            merge = merged(Table.GROUPS, 0, 4, b"key")
-            merge.replaced[b"key"] = before
-            await feed.changed(merge)
-        await asyncio.sleep(0.001)
+            await feed.changed(replacing(b"key", before))
+        feed.flush()
 
         assert [(b"key", None)] == [tuple(each) for each in channel.news[-1].replaced]
+
+    async def test_who_does_not_listen(self):
+        """
+        What was stored before is told to nobody but those who listen, while they do.
+        """
+        listening, other = Deaf(), Deaf()
+        feed = Feed(watermarks(), lambda: True)
+        for channel in (listening, other):
+            feed.add(channel)
+        told = []
+        for is_listening in (False, True, False):
+            feed.listen(listening, is_listening=is_listening)
+            await feed.changed(replacing(b"key", b"before"))
+            feed.flush()
+            told.append([len(channel.news[-1].replaced) for channel in (listening, other)])
+
+        assert [[0, 0], [1, 0], [0, 0]] == told
+        assert [[b"key"]] * 3 == [list(news.stale) for news in other.news[1:]]
+
+    async def test_what_changed_before_somebody_listens(self):
+        """
+        Of a key that has changed unseen, a later change does not say what was before both.
+        """
+        channel = Deaf()
+        feed = Feed(watermarks(), lambda: True)
+        feed.add(channel)
+        await feed.changed(replacing(b"key", b"first"))
+        feed.listen(channel, is_listening=True)
+        await feed.changed(replacing(b"key", b"second"))
+        feed.flush()
+
+        assert ([b"key"], []) == (list(channel.news[-1].stale), list(channel.news[-1].replaced))
+
+    async def test_too_much_to_tell(self):
+        """
+        What was stored before is left out where it is too much, at once or for a process that does
+        not keep up; what has changed is told.
+        """
+        channel = Deaf()
+        feed = Feed(watermarks(), lambda: True)
+        feed.add(channel)
+        feed.listen(channel, is_listening=True)
+        keys = [b"%d" % number for number in range(9)]
+        for key in keys:
+            await feed.changed(replacing(key, bytes(1_000_000)))
+        feed.flush()
+        channel.backlog_bytes = 5_000_000
+        await feed.changed(replacing(b"key", b"before"))
+        feed.flush()
+
+        much, late = channel.news[-2:]
+        assert (set(keys), keys[:4]) == (set(much.stale), [key for key, _ in much.replaced])
+        assert ([b"key"], []) == (list(late.stale), list(late.replaced))
 
     async def test_others_know_before_it_is_acknowledged(self):
         """
@@ -238,6 +296,22 @@ class TestFeed:
         landed = [key for news in second.news for key, _ in news.landed]
         assert [KEY, record_key(1, "u")] == landed
         assert not any(news.landed for news in first.news)
+
+    async def test_who_listens_says_so(self):
+        """
+        A process is told what was stored before from when it says that it listens.
+        """
+        feed = Feed(watermarks(), lambda: True)
+        worker, told = WorkerSide(FoldedLog(), FakeLog(), feed), Told()
+        async with connected(worker, told) as (ours, api):
+            feed.add(ours)
+            api.tell(Listening(is_listening=True))
+            await RemoteLog(api).bounds([])
+            await feed.changed(replacing(b"key", b"before"))
+            feed.flush()
+            await RemoteLog(api).bounds([])
+
+        assert [(b"key", b"before")] == [tuple(each) for each in told.news[-1].replaced]
 
 
 class TestChannel:
@@ -270,6 +344,21 @@ class TestChannel:
         async with connected(worker, Told()) as (_, api):
             with pytest.raises(LogUnavailableError, match="disk full"):
                 await RemoteLog(api).append([Append(Topic.EVENTS, b"k", b"v")])
+
+    async def test_a_bug(self):
+        """
+        Of an error that nobody expected the other side learns the kind, and not the words.
+        """
+
+        class Broken(Told):
+            async def answer(self, channel, request):
+                raise KeyError("m4rk3d")
+
+        async with connected(Broken(), Told()) as (_, api):
+            with pytest.raises(LogUnavailableError) as refused:
+                await RemoteLog(api).append([])
+
+        assert "it failed: KeyError" == str(refused.value)
 
     async def test_a_worker_that_is_gone(self):
         """

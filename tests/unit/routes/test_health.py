@@ -41,6 +41,12 @@ class TestReadiness:
         """
         assert 200 == (await client.get(path)).status
 
+    async def test_greeting(self, client):
+        """
+        Who asks what runs here is told the name, and no version.
+        """
+        assert {"name": "flagstream"} == await (await client.get("/")).json()
+
 
 class TestLiveness:
     @pytest.mark.parametrize(("is_alive", "status"), [(True, 200), (False, 503)])

@@ -111,6 +111,23 @@ class TestRefetch:
         assert (event.id, "message") == (event.data["etag"], event.name)
         assert f'"{event.id}"' == (await fetch()).headers["ETag"]
 
+    async def test_what_breaks(self, client, world, listen):
+        """
+        Where it cannot be told how one page's flags answer, its stream ends, so that it comes
+        back, and the other pages are told; so they are where backends cannot be.
+        """
+        world.view.active[PROJECT.id, "anna"] = {"company": "acme"}
+        broken, other = await listen(), await listen(ANNA)
+        streams, etag = client.server.app[keys.STREAMS], await broken.started()
+        watches = streams.watches._by_project[PROJECT.id]
+        (watch,) = (each for each in watches if each.sight.etag == etag)
+        watch.look = streams.feed.flush = lambda: 1 / 0
+
+        change_group(world, plan="pro")
+
+        assert await broken.next() is None
+        assert await other.next()
+
     async def test_protocol(self, world, listen):
         """
         The event is what the protocol says.

@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from ipaddress import ip_network
 
 import pytest
 from aiohttp import web
+from prometheus_client import REGISTRY
 
 from flagstream.routes.connections import Connections, Times, is_within
 from flagstream.routes.errors import expected, guarded
@@ -84,6 +85,21 @@ class Connection:
             with suppress(ConnectionError):
                 return await self.reader.read() == b""
         return True
+
+
+@contextmanager
+def counted(status, code):
+    """What happens meanwhile is counted as one answer of a status, and as a refusal."""
+
+    def counts():
+        return [
+            REGISTRY.get_sample_value("flagstream_http_responses_total", {"status": str(status)}),
+            REGISTRY.get_sample_value("flagstream_http_refusals_total", {"code": code}),
+        ]
+
+    before = counts()
+    yield
+    assert [(each or 0) + 1 for each in before] == counts()
 
 
 @pytest.fixture
@@ -259,6 +275,25 @@ class TestSlow:
 
             assert (408, "request_timeout") == (status, body["code"])
             assert await connection.is_closed()
+
+    async def test_is_counted(self):
+        """
+        What is answered to who has not asked yet is counted like every other refusal.
+        """
+        with counted(408, "request_timeout"):
+            async with (
+                listening(replace(PATIENT, head=SOON_S)) as (address, _),
+                Connection.to(address) as connection,
+            ):
+                connection.send(b"GET / HTTP/1.1\r\n")
+                await connection.answer()
+        with counted(503, "unavailable"):
+            async with listening(limit=0) as (address, _), Connection.to(address) as connection:
+                await connection.answer()
+        with counted(400, "invalid_input"):
+            async with listening() as (address, _), Connection.to(address) as connection:
+                connection.send(b"NONSENSE\r\n\r\n")
+                await connection.answer()
 
     async def test_trickle(self):
         """

@@ -143,6 +143,20 @@ class TestGroups:
 
         assert "resync" == (await stream.next()).name
 
+    async def test_untold(self, world, listen):
+        """
+        Likewise where nobody knows what a group was before, if flags look at groups of its type.
+        """
+        world.catalog.set_flag(PRO)
+        stream = await listen()
+
+        world.changes.tell(untold={(PROJECT.id, "project", "alpha")})
+        world.changes.tell(flags={PROJECT.id: {"pro": Difference.CHANGED}})
+        first = await stream.next()
+        world.changes.tell(untold={PLACE})
+
+        assert ["flag", "resync"] == [first.name, (await stream.next()).name]
+
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
     @given(plans=st.lists(st.sampled_from(["pro", "free", None, 5, 5.0, True, "true"]), min_size=1))
     async def test_says_what_flags_say(self, world, listen, change, plans):
@@ -232,7 +246,7 @@ class TestComingBack:
         """
         So is who comes back when what was missed is not kept any more.
         """
-        monkeypatch.setattr(feed, "MAX_KEPT", 2)
+        monkeypatch.setattr(feed, "MAX_KEPT_BYTES", 350)
         world.catalog.set_flag(PRO)
         stream = await listen()
         started = await stream.started()
@@ -244,6 +258,41 @@ class TestComingBack:
         again = await listen(**{"Last-Event-ID": started})
 
         assert "resync" == (await again.next()).name
+
+    async def test_what_is_kept(self, world, client, listen, change):
+        """
+        What is kept for who comes back is no more than can be told at once, however large events
+        are, and of that all is told.
+        """
+        payloads = {"true": f'"{"x" * 50_000}"'}
+        world.catalog.set_flag(PRO | {"filters": {**PRO["filters"], "payloads": payloads}})
+        stream, seen = await listen(), []
+        for number in range(5):
+            change(group_key=f"{number}", plan="pro")
+            seen.append(await stream.next())
+        kept = client.server.app[routes.keys.STREAMS].feed._projects[PROJECT.id]._kept
+
+        again = await listen(**{"Last-Event-ID": seen[2].id})
+        late = await listen(**{"Last-Event-ID": seen[1].id})
+
+        assert 2 == len(kept)
+        assert seen[3:] == [await again.next() for _ in range(2)]
+        assert "resync" == (await late.next()).name
+
+    async def test_large_event(self, world, listen, change):
+        """
+        What is larger than that is told as the advice to read everything, and cuts nobody off.
+        """
+        payloads = {"true": f'"{"x" * 300_000}"'}
+        world.catalog.set_flag(PRO | {"filters": {**PRO["filters"], "payloads": payloads}})
+        stream = await listen()
+
+        change(plan="pro")
+        change(group_key="last", plan="free")
+        world.changes.tell(flags={PROJECT.id: {"pro": Difference.CHANGED}})
+
+        names = {(await stream.next()).name, (await stream.next()).name}
+        assert {"resync", "flag"} == names
 
 
 class TestStreams:

@@ -9,7 +9,8 @@ from flagstream.state.definitions import DefinitionUpdate
 from flagstream.state.groups import GroupState, GroupUpdate
 from flagstream.state.persons import PersonUpdate
 from flagstream.state.sessions import SessionUpdate
-from flagstream.topics import Table
+from flagstream.topics import Table, record_key
+from flagstream.views.layout import table_key
 from tests.unit.views.test_read_side import flag, seen
 
 GOLD = GroupUpdate(time_ms=1, set={"plan": "gold"})
@@ -118,3 +119,27 @@ class TestAnnouncer:
         assert await seen(side, Table.GROUPS, write(Table.GROUPS, (1, "org", "a"), GOLD))
         await asyncio.sleep(0)
         assert [] == told
+
+    async def test_groups_of_which_less_is_known(self, side, told):
+        """
+        Groups of which is not known what was stored before are named apart.
+        """
+        keys = [table_key(Table.GROUPS, record_key(1, "org", each)) for each in ("a", "b")]
+
+        side.changes.announce(keys, (), {keys[0]: b"before"})
+
+        (changes,) = told
+        assert {(1, "org", "a"): b"before"} == changes.groups
+        assert {(1, "org", "b")} == changes.untold
+
+    async def test_whether_somebody_listens(self, side):
+        """
+        Whoever knows what was stored learns when the first listens, and when nobody does any more.
+        """
+        said = []
+        side.changes.watched = said.append
+        stops = [side.changes.listen(lambda _: None) for _ in range(2)]
+        for stop in stops:
+            stop()
+
+        assert [True, False] == said

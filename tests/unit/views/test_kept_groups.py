@@ -264,9 +264,16 @@ class TestChanges:
 
 
 class Log(FakeLog):
-    """A log that has forgotten its beginning."""
+    """A log that has forgotten its beginning, or whose reader has a bug."""
 
     first = 0
+    is_broken = False
+
+    async def follow(self, positions):
+        async for records in super().follow(positions):
+            if self.is_broken:
+                raise RuntimeError
+            yield records
 
     async def bounds(self, topics):
         found = await super().bounds(topics)
@@ -390,6 +397,43 @@ class TestFollowing:
             assert {"plan": "free"} == values(groups.group_at(ACME, 5, None))
         replica.close()
         assert kept_path(given).exists()
+
+    async def test_what_is_left_is_not_whole(self, tmp_path, log, keeping):
+        """
+        A replica tells nothing of what an earlier process has kept before that has caught up, nor
+        once the log is not followed any more.
+        """
+        given = Settings(data_dir=tmp_path, history_days=90)
+        replica = KeptReplica(given, tmp_path / "own")
+        async with keeping():
+            await asyncio.to_thread(until, replica.is_ready)
+        assert replica.is_ready()
+        write(log, "free")
+        history = await KeptHistory.open(given, log, lambda _: 0, lambda: NOW_MS)
+        history.start()
+
+        # Nothing is read meanwhile: the loop stands still.
+        until(lambda: not replica.is_ready())
+        await history.ready()
+        await asyncio.to_thread(until, replica.is_ready)
+        log.is_broken = True
+        write(log, "gold")
+        await asyncio.to_thread(until, lambda: not replica.is_ready())
+
+        await history.stop()
+        replica.close()
+
+    async def test_storage_that_opens_again(self, log, keeping):
+        """
+        What cannot be forgotten while storage is opened again is forgotten later.
+        """
+        async with keeping() as history:
+            history._store.close()
+            while_closed = await history._tended()
+            history._store.recover()
+
+            assert [False, True] == [while_closed, await history._tended()]
+            assert not history._keeping.done()
 
 
 class TestBase:
