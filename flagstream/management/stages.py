@@ -1,6 +1,7 @@
 """What is to be done next about a schedule, as follows from it and from the flag; no I/O."""
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,8 @@ STEPS = "scheduled_steps"
 """The member of a flag's row that says which step of which schedule was applied to it last."""
 
 AUTHOR = "schedule "
+# Whoever labels a key "schedule bot" is somebody all the same.
+_OF_A_SCHEDULE = re.compile(rf"\b{AUTHOR}[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}\b")
 _OF_PEOPLE = ("description", "sort_key")
 _WHO = ("bucketing", "bucketing_identifier")
 _KEPT = 20
@@ -160,7 +163,7 @@ def _lost_change(
         for change in history
         if change.state.time_ms >= schedule.plan.time_ms
         and change.state.body.get("version", 0) >= applied.version
-        and AUTHOR not in change.state.author
+        and _OF_A_SCHEDULE.search(change.state.author) is None
     ]
     return max(lost, key=lambda change: change.state.body["version"], default=None)
 

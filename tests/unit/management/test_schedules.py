@@ -13,6 +13,7 @@ from flagstream.errors import (
 from flagstream.flags import EvaluationContext, compile_flags
 from flagstream.management import (
     DefinitionsWriter,
+    Editor,
     Management,
     Schedules,
     iso_time,
@@ -93,8 +94,9 @@ class World:
     def rollout(self):
         return self.row["filters"]["groups"][0]["rollout_percentage"]
 
-    async def edit(self, **body):
-        return await self.node.management.update_flag(EDITOR, self.row["id"], body)
+    async def edit(self, author=EDITOR.author, **body):
+        editor = Editor(PROJECT.id, author)
+        return await self.node.management.update_flag(editor, self.row["id"], body)
 
     def schedule(self, schedule_id):
         return self.catalog.project(PROJECT.id).schedules[schedule_id]
@@ -600,7 +602,8 @@ class TestSeveralNodes:
             world.authors
         )
 
-    async def test_behind_an_edit(self, world):
+    @pytest.mark.parametrize("author", [EDITOR.author, "schedule bot (1-abc)"])
+    async def test_behind_an_edit(self, world, author):
         """
         A step of a node that did not see a person's edit does not hide it for long.
         """
@@ -608,7 +611,7 @@ class TestSeveralNodes:
         await world.pass_s(10)
         behind = world.another(FrozenCatalog(world.catalog))
         condition = {"properties": [], "rollout_percentage": 30}
-        await world.edit(filters={"groups": [condition]}, name="mine")
+        await world.edit(filters={"groups": [condition]}, name="mine", author=author)
         world.now_ms = START_MS + 20_000
 
         await behind.look()
@@ -617,7 +620,7 @@ class TestSeveralNodes:
 
         assert ("mine", [condition]) == (world.row["name"], world.row["filters"]["groups"])
         assert "paused" == world.status(schedule_id)
-        assert world.authors[-1].startswith(f"{EDITOR.author}, restored from under schedule ")
+        assert world.authors[-1].startswith(f"{author}, restored from under schedule ")
 
     async def test_step_comes_once_more(self, world):
         """
