@@ -36,7 +36,7 @@ def configure(settings: Settings, process: str) -> None:
 
 def _quieten(wanted: int) -> None:
     """Let libraries tell no more than is good, and never more than the level that is *wanted*."""
-    least = dict.fromkeys(_QUOTING, logging.INFO)
+    least: dict[str, int] = dict.fromkeys(_QUOTING, logging.INFO)
     if wanted > logging.DEBUG:
         least |= dict.fromkeys(_TALKATIVE, logging.WARNING)
     for name in {*_QUOTING, *_TALKATIVE}:
