@@ -107,11 +107,16 @@ def is_due(schedule: Schedule, row: Row | None, now_ms: int) -> bool:
     if schedule.end is not None:
         is_wanted = schedule.end.status == "reverted" and schedule.course.unrestorable is None
         return is_wanted and applied is not None
-    done = 0 if applied is None else applied.step
+    done = _done(schedule, applied)
     if schedule.course.paused is not None:
         return False
     steps = schedule.plan.steps
     return done > schedule.marked or (done < len(steps) and steps[done].at_ms <= now_ms)
+
+
+def _done(schedule: Schedule, applied: AppliedStep | None) -> int:
+    """Tell which step came last: a flag remembers those of its latest schedules alone."""
+    return schedule.marked if applied is None else applied.step
 
 
 def _reverting(
@@ -171,7 +176,7 @@ def _lost_change(
 def _stepping(
     schedule: Schedule, row: Row | None, applied: AppliedStep | None, now_ms: int
 ) -> Action | None:
-    done = 0 if applied is None else applied.step
+    done = _done(schedule, applied)
     due = [
         number
         for number, step in enumerate(schedule.plan.steps, 1)

@@ -498,6 +498,21 @@ class TestEnds:
 
         assert before == world.row
 
+    async def test_done_for_good(self, world):
+        """
+        What a schedule did does not come again, however many others come after it.
+        """
+        first = await world.plan(change={"active": False}, scheduled_at=at(1))
+        await world.pass_s(1)
+        await world.edit(active=True)
+        for number in range(2, 27):
+            await world.plan(change={"name": str(number)}, scheduled_at=at(number))
+            await world.pass_s(number)
+
+        await world.pass_s(30)
+
+        assert (True, "done") == (world.row["active"], world.status(first))
+
     async def test_many_since(self, world):
         """
         Of very many schedules the first cannot be reverted any more.
