@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web, web_fileresponse
 
 from flagstream.api import create_app
+from flagstream.routes import keys
 from flagstream.routes.connections import Connections
 from flagstream.routes.protocol import Protocol
 from tests.fakes.world import World
@@ -69,7 +70,9 @@ class Edge:
         flag = {"id": 1, "key": "beta", "name": "", "filters": {"groups": [{}]}, "version": 1}
         world.catalog.set_flag({**flag, "active": True, "deleted": False})
         self._connections = Connections.of(world.settings)
-        runner = web.AppRunner(create_app(world.services()), access_log=None)
+        app = create_app(world.services())
+        self._streams = app[keys.STREAMS].connections
+        runner = web.AppRunner(app, access_log=None)
         self._loop.run_until_complete(runner.setup())
         assert runner.server is not None
         self._server = runner.server
@@ -81,19 +84,19 @@ class Edge:
         protocol = Protocol(self._server, self._connections, self._loop)
         protocol.connection_made(line)
         protocol.data_received(raw)
-        self._loop.run_until_complete(_settled(protocol))
+        self._loop.run_until_complete(self._settle(protocol))
         protocol.connection_lost(None)
         self._loop.run_until_complete(asyncio.sleep(0))
         assert not self._log.records, self._log.records
         assert b"500" not in _STATUS.findall(line.written), bytes(line.written)
         assert not line.written or line.written.startswith(b"HTTP/1.")
 
-
-async def _settled(protocol: Protocol) -> None:
-    """Wait until all is answered that has arrived whole."""
-    async with asyncio.timeout(_WAIT_S):
-        while not _is_waiting(protocol):  # noqa: ASYNC110 -- there is no event for it
-            await asyncio.sleep(0)
+    async def _settle(self, protocol: Protocol) -> None:
+        """Wait until all is answered that has arrived whole; streams last no longer than that."""
+        async with asyncio.timeout(_WAIT_S):
+            while not _is_waiting(protocol):
+                self._streams.end(for_good=False)
+                await asyncio.sleep(0)
 
 
 def _is_waiting(protocol: Protocol) -> bool:
