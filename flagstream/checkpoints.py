@@ -67,6 +67,7 @@ class _Lender:
         self._path = path
         self._make = make
         self._lending: dict[asyncio.StreamWriter, asyncio.Event] = {}
+        self._clearing = asyncio.Lock()
 
     async def lend(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Lend until the other side is gone."""
@@ -81,12 +82,16 @@ class _Lender:
                     await reader.read()
         finally:
             writer.close()
-            if is_free:
-                await asyncio.to_thread(self.clear)
-            del self._lending[writer]
+            async with self._clearing:
+                # Before: whoever sees that it has gone may have the next one.
+                del self._lending[writer]
+                if is_free:
+                    await asyncio.to_thread(self.clear)
             ended.set()
 
     async def _answer(self) -> dict[str, Any]:
+        async with self._clearing:
+            pass
         try:
             await self._make(self._path)
         except LogUnavailableError as error:
@@ -104,6 +109,8 @@ class _Lender:
             writer.close()
         for ended in lending.values():
             await ended.wait()
+        async with self._clearing:
+            pass
 
 
 def _refusal(detail: str) -> dict[str, Any]:
