@@ -5,7 +5,7 @@ What is said of a filter, of a cohort or of a rollout is what the compiled check
 that there is one evaluation and not a second one that could disagree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import accumulate, pairwise
 from typing import Any, Literal, NamedTuple
 
@@ -269,12 +269,9 @@ class _Explaining:
         return None, origin if origin.source == "unknown" else Origin(source="missing")
 
     def _dependency(self, test: PropertyFilter) -> Dependency:
-        key = self._project.parsed.resolve(test)
-        if key is None:
-            return Dependency(key=None, value=False, reason=None)
-        answer: Evaluation | None = self._request[ANSWERS].get(key)
-        if answer is None:
-            answer = self._project.disabled.get(key)
+        key, disabled = self._project.parsed.resolve(test), self._project.disabled
+        answers: Mapping[str, Evaluation] = self._request[ANSWERS]
+        answer = None if key is None else answers.get(key, disabled.get(key))
         return Dependency(
             key=key,
             value=False if answer is None else answer.value,

@@ -270,6 +270,20 @@ class TestExplanation:
         assert (7, "Free", True) == (opened.id, opened.name, opened.matched)
         assert (True, True, "pro") == (entry.matched, entry.is_negated, entry.seen)
 
+    def test_what_cannot_be_told(self):
+        """
+        What a person did is not judged, and a cohort says so.
+        """
+        done = {"key": "$pageview", "type": "behavioral", "value": "performed_event"}
+        cohort = {"id": 7, "filters": {"properties": {"type": "OR", "values": [done]}}}
+        tests = [{"key": "id", "type": "cohort", "value": 7}]
+        row = {"key": "f", "filters": {"groups": [{"properties": tests}]}}
+
+        explanation = of(row, EvaluationContext(distinct_id="u"), [cohort])
+
+        (judged,) = explanation.cohorts[0].filters.values
+        assert (False, "what a person did cannot be judged here") == (judged.matched, judged.note)
+
     @pytest.mark.parametrize("bucketing", ["murmur3", "sha1"])
     @pytest.mark.parametrize("chosen", [None, "true", False])
     def test_what_goes_before(self, bucketing, chosen):

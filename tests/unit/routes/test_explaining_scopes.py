@@ -4,7 +4,7 @@ import pytest
 
 from tests.fakes.views import PROJECT
 
-from .asking import AUTH, ROOT
+from .asking import AUTH, ROOT, send
 from .test_flags import flag_row
 
 PERSON = {"key": "plan", "value": "pro"}
@@ -66,6 +66,27 @@ class TestScopes:
         assert [None, "pro"] == [
             each["conditions"][0]["filters"][0]["seen"] for each in (hidden, shown)
         ]
+
+    async def test_in_cohorts(self, client, world):
+        """
+        Nor what cohorts, and groups of filters within them, have seen of it.
+        """
+        world.view.set_person("anna", plan="pro")
+        values = {"type": "AND", "values": [{**PERSON, "type": "person"}]}
+        cohort = {"name": "Pro", "filters": {"properties": {"type": "OR", "values": [values]}}}
+        made = await send(client, "POST", f"{ROOT}/cohorts/", cohort, 201)
+        tests = [{"key": "id", "type": "cohort", "value": made["id"]}]
+        filters = {"groups": [{"properties": tests}]}
+        world.catalog.set_flag(flag_row("new", flag_id=1, group=False, filters=filters))
+        seen = []
+        for more in ([], ["events:read"]):
+            headers = await key_of(client, "flags:read", "groups:read", *more)
+            response = await client.post(f"{ROOT}/flags/explain/", json=ASKED, headers=headers)
+            (opened,) = (await response.json())["cohorts"]
+            (inner,) = opened["filters"]["values"]
+            seen += [each["seen"] for each in inner["values"]]
+
+        assert [None, "pro"] == seen
 
     async def test_by_what_they_are_hashed(self, client, world):
         """
