@@ -19,6 +19,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -77,8 +78,8 @@ async def explanations(url: str, session: aiohttp.ClientSession, pid: int) -> di
         await client.send([change("org:1", f"plan-{at}") for at in range(number, number + 50)])
         if number == VERSIONS // 2:
             await asyncio.sleep(0.1)
-            half = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime()) + "Z"
-            await asyncio.sleep(1.1)
+            half = datetime.now(UTC).isoformat(timespec="milliseconds")
+            await asyncio.sleep(0.1)
     await client.send([change("org:1", "gold")])
     await asyncio.sleep(1)
     past = await timed(EXPLANATIONS, lambda: post(session, url, {**asked, "as_of": half}))
