@@ -100,9 +100,9 @@ class Schedules:
                 return schedule
             if not schedule.is_open:
                 raise ConflictError("All steps were applied: revert it instead.")
-            stopped = self._ended(editor, schedule, "stopped")
-            await self._write_end(editor, stopped)
-        return stopped
+            end = self._end(editor, "stopped")
+            await self._write(editor, schedule.id, Part.END, end)
+        return msgspec.structs.replace(schedule, end=end)
 
     async def revert(self, editor: Editor, flag: str, schedule_id: str) -> Schedule:
         """
@@ -115,21 +115,22 @@ class Schedules:
         """
         async with self._writer.changing(editor.project_id) as snapshot:
             schedule = find_schedule(snapshot, flag, schedule_id)
-            is_reverted = schedule.end is not None and schedule.end.status == "reverted"
-            if is_reverted:
-                course = msgspec.structs.replace(schedule.course, unrestorable=None)
-                schedule = msgspec.structs.replace(schedule, course=course)
-            else:
+            end = schedule.end
+            if end is None or end.status != "reverted":
                 if schedule.marked and applied_step(flag_row(snapshot, flag), schedule.id) is None:
                     raise ConflictError("That was too long ago: restore it from the history.")
-                schedule = self._ended(editor, schedule, "reverted")
+                end = self._end(editor, "reverted")
+            course = msgspec.structs.replace(schedule.course, unrestorable=None)
+            reverted = msgspec.structs.replace(schedule, end=end, course=course)
             # Before anything is written; should it be killed then, whoever looks next goes on.
-            action = self._next(snapshot, editor.project_id, schedule)
-            if not is_reverted:
-                await self._write_end(editor, schedule)
+            action = self._next(snapshot, editor.project_id, reverted)
+            if reverted.end != schedule.end:
+                await self._write(editor, schedule.id, Part.END, end)
+            if reverted.course != schedule.course:
+                await self._write(editor, schedule.id, Part.COURSE, course)
             if action is not None:
-                await self._do(editor.project_id, schedule, action)
-        return schedule
+                await self._do(editor.project_id, reverted, action)
+        return reverted
 
     async def resume(self, editor: Editor, flag: str, schedule_id: str) -> Schedule:
         """
@@ -226,13 +227,9 @@ class Schedules:
             change_id=change_id,
         )
 
-    def _ended(self, editor: Editor, schedule: Schedule, status: str) -> Schedule:
+    def _end(self, editor: Editor, status: str) -> End:
         end = {"status": status, "time_ms": self._clock_ms(), "author": editor.author}
-        return msgspec.structs.replace(schedule, end=msgspec.convert(end, End))
-
-    async def _write_end(self, editor: Editor, schedule: Schedule) -> None:
-        assert schedule.end is not None, "it was ended"  # noqa: S101 -- for the reader
-        await self._write(editor, schedule.id, Part.END, schedule.end)
+        return msgspec.convert(end, End)
 
     async def _write(self, editor: Editor, schedule_id: str, part: Part, record: Record) -> None:
         name = part_name(schedule_id, part)

@@ -486,6 +486,7 @@ class TestEnds:
         await delete(is_deleted=False)
         await world.node.schedules.revert(EDITOR, "new", schedule_id)
         assert "cohort" == world.row["filters"]["groups"][0]["properties"][0]["type"]
+        assert world.schedule(schedule_id).course.unrestorable is None
 
     async def test_reverted_before_the_first_step(self, world):
         """
