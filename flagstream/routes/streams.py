@@ -1,6 +1,7 @@
 """Streams of changes: server-sent events, for as long as a client stays."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 
@@ -145,17 +146,14 @@ async def written(
     await response.prepare(request)
     if request.method == hdrs.METH_HEAD:
         return response
-    try:
-        while (chunk := await connection.receive(_HEARTBEAT_S)) is not None:
-            if not chunk and not streams.is_ready():
-                break
-            await check()
-            await response.write(chunk or HEARTBEAT)
+    with suppress(ConnectionResetError):  # the client has gone
+        with suppress(RequestError):  # who comes back is told why
+            while (chunk := await connection.receive(_HEARTBEAT_S)) is not None:
+                if not chunk and not streams.is_ready():
+                    break
+                await check()
+                await response.write(chunk or HEARTBEAT)
         await response.write_eof()
-    except ConnectionResetError:
-        pass  # the client has gone
-    except RequestError:
-        await response.write_eof()  # who comes back is told why
     return response
 
 
